@@ -11,6 +11,7 @@ from stackhand.aws.errors import as_failure
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account, compose, rds, restore
+from stackhand.infrastructure.rds import Database
 from stackhand.project import environments
 from stackhand.project.environments import Environment
 from stackhand.system.roots import PROJECT
@@ -71,8 +72,8 @@ def _service(environment: Environment, wanted: str) -> str:
     )
 
 
-def _require_database(environment: Environment, identifier: str) -> dict[str, Any]:
-    """Return a database that is there, as RDS describes it."""
+def _require_database(environment: Environment, identifier: str) -> Database:
+    """Return a database that is there."""
     if (database := rds.find_database(environment, identifier)) is not None:
         return database
     raise Failure(
@@ -99,7 +100,7 @@ def _time(text: str) -> datetime:
     return moment.astimezone(UTC)
 
 
-def take_at(environment: Environment, source: dict[str, Any], at: datetime, notify: Callable[[str], None]) -> str:
+def take_at(environment: Environment, source: Database, at: datetime, notify: Callable[[str], None]) -> str:
     """Return the name of a snapshot of a database as it was; the database itself is not touched.
 
     Raises:
@@ -138,7 +139,7 @@ def take_at(environment: Environment, source: dict[str, Any], at: datetime, noti
     return name
 
 
-def _arguments(source: dict[str, Any], copy: str, at: datetime) -> dict[str, Any]:
+def _arguments(source: Database, copy: str, at: datetime) -> dict[str, Any]:
     """Return the request for a copy that is reached by those who reach its source, and is one machine only."""
     groups = {
         "DBSubnetGroupName": source.get("DBSubnetGroup", {}).get("DBSubnetGroupName"),

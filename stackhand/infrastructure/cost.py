@@ -11,8 +11,7 @@ from stackhand.infrastructure import prices
 from stackhand.infrastructure.documents import Resource, TerraformPlan
 from stackhand.infrastructure.prices import HOURS, READ, REGION, Price
 
-Resources = Mapping[str, list[Resource]]
-"""By their type."""
+Resources = Mapping[str, list[Resource]]  # by their type
 
 
 class CostLine(msgspec.Struct, frozen=True):

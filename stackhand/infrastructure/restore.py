@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 
@@ -15,7 +14,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account, existing, rds
 from stackhand.infrastructure.bucket import Store
 from stackhand.infrastructure.documents import TerraformPlan
-from stackhand.infrastructure.rds import DatabaseSnapshot
+from stackhand.infrastructure.rds import Database, DatabaseSnapshot
 from stackhand.infrastructure.terraform import Terraform
 from stackhand.project.environments import Environment
 from stackhand.project.model import Stack
@@ -267,15 +266,15 @@ def require_finished(store: Store, chosen: Sequence[str]) -> None:
         store.remove(KEY, etag=document.etag)
 
 
-def _database(environment: Environment, service: str) -> dict[str, Any] | None:
+def _database(environment: Environment, service: str) -> Database | None:
     return rds.find_database(environment, f"{environment.stack}-{environment.name}-{service}")
 
 
-def _resource_id(database: Mapping[str, Any] | None) -> str:
+def _resource_id(database: Database | None) -> str:
     return str((database or {}).get("DbiResourceId", ""))
 
 
-def _complete(unfinished: UnfinishedRestore, service: str, database: dict[str, Any] | None) -> bool:
+def _complete(unfinished: UnfinishedRestore, service: str, database: Database | None) -> bool:
     """Whether a database is the one that was to give way, or started from the snapshot that was to replace it."""
     if database is None or database.get("DBInstanceStatus") == "deleting":
         return False
@@ -284,7 +283,7 @@ def _complete(unfinished: UnfinishedRestore, service: str, database: dict[str, A
 
 
 def _interrupted(
-    environment: Environment, unfinished: UnfinishedRestore, service: str, database: dict[str, Any] | None
+    environment: Environment, unfinished: UnfinishedRestore, service: str, database: Database | None
 ) -> Failure:
     state = "is gone" if database is None else "is without its data"
     again = f"--from-snapshot {service}={unfinished.snapshots[service]}{' --replace-database' if database else ''}"

@@ -146,8 +146,7 @@ class State:
 
     def write(self, memory: Memory) -> None:
         """Remember this, and nothing else."""
-        content = msgspec.json.format(msgspec.json.encode(memory), indent=2)
-        private.write(self.file, content.decode() + "\n")
+        private.write(self.file, msgspec.json.format(msgspec.json.encode(memory), indent=2).decode() + "\n")
 
     @contextmanager
     def edit(self) -> Iterator[Memory]:

@@ -24,6 +24,9 @@ class Repository(msgspec.Struct, frozen=True):
     url: str
 
 
+Definition = dict[str, Any]  # the arguments of RegisterTaskDefinition
+
+
 class ContainerDefinition(TypedDict, total=False):
     """A container of a task definition, as far as we read it: ECS gets all that Terraform says of it."""
 
@@ -44,7 +47,7 @@ class TaskTarget(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         container: the main container's name in the task definition.
-        task_definition: the arguments of RegisterTaskDefinition; the image of a service that is built is IMAGE.
+        task_definition: in which the image of a service that is built is IMAGE.
         log_group: of its containers.
         log_stream_prefix: a container's stream is PREFIX/CONTAINER/TASKID.
         subnets: of its tasks.
@@ -52,7 +55,7 @@ class TaskTarget(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     container: str
-    task_definition: dict[str, Any]
+    task_definition: Definition
     log_group: str
     log_stream_prefix: str
     subnets: list[str] = []

@@ -11,6 +11,7 @@ import pytest
 
 from stackhand.cli.failure import Failure
 from stackhand.containers import docker, images
+from stackhand.containers.listing import Container
 from stackhand.local.engines import health
 from stackhand.local.engines.compose import containers, failures, gate, preflight, status
 from stackhand.project import loading
@@ -20,7 +21,7 @@ from tests.checkout import ROOT
 SECRETS = {"POSTGRES_PASSWORD": "secret-1", "DATABASE_PASSWORD": "secret-3", "REDIS_PASSWORD": "secret-2"}
 
 
-def container(**fields: Any) -> containers.Container:
+def container(**fields: Any) -> Container:
     running = {"Status": "running", "ExitCode": 0, "Health": {"Status": "starting", "Log": []}}
     return {"Name": "/shop-api", "State": running, "RestartCount": 0, "NetworkSettings": {"Ports": {}}} | fields
 
@@ -40,7 +41,7 @@ def no_log(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_container_that_ended_is_not_called_slow_because_it_runs_again_by_now(
-    found: containers.Container, message: str, what: str
+    found: Container, message: str, what: str
 ) -> None:
     assert failures.up_failed(message, {"api": found}, []).what.startswith(what)
 

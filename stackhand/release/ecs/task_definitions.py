@@ -10,10 +10,10 @@ from typing import Any
 from stackhand.aws.errors import failure
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release.context import Context
-from stackhand.release.target import Repository, ServiceTarget, Target, TaskTarget, containers
+from stackhand.release.target import Definition, Repository, ServiceTarget, Target, TaskTarget, containers
 
 
-def registered(context: Context, wanted: dict[str, Any]) -> str:
+def registered(context: Context, wanted: Definition) -> str:
     """Register a task definition, and return its ARN."""
     try:
         answer = context.retry(lambda: context.ecs.register_task_definition(**wanted))
@@ -23,10 +23,9 @@ def registered(context: Context, wanted: dict[str, Any]) -> str:
     return str(answer["taskDefinition"]["taskDefinitionArn"])
 
 
-def running(ecs: Any, arn: str) -> dict[str, Any]:
+def running(ecs: Any, arn: str) -> Definition:
     """Return a task definition as ECS has it."""
-    definition: dict[str, Any] = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
-    return definition
+    return dict(ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"])
 
 
 PLACEHOLDER = "IMAGE"
@@ -63,7 +62,7 @@ PAIRS = {"environment": "value", "secrets": "valueFrom"}
 """Lists of names and values, which ECS gives back in an order of its own."""
 
 
-def render(name: str, service: ServiceTarget, digests: Mapping[str, str]) -> dict[str, Any]:
+def render(name: str, service: ServiceTarget, digests: Mapping[str, str]) -> Definition:
     """Return the arguments of RegisterTaskDefinition with the image by its digest.
 
     Raises:
@@ -72,7 +71,7 @@ def render(name: str, service: ServiceTarget, digests: Mapping[str, str]) -> dic
     return _with_image(name, service, service.repository, digests.get(name, ""))
 
 
-def render_job(name: str, target: Target, digests: Mapping[str, str]) -> dict[str, Any]:
+def render_job(name: str, target: Target, digests: Mapping[str, str]) -> Definition:
     """Return the same of a job, with the image of the service whose image it runs.
 
     Raises:
@@ -85,7 +84,7 @@ def render_job(name: str, target: Target, digests: Mapping[str, str]) -> dict[st
     return _with_image(name, job, repository, digests.get(owner, ""))
 
 
-def _with_image(name: str, task: TaskTarget, repository: Repository | None, digest: str) -> dict[str, Any]:
+def _with_image(name: str, task: TaskTarget, repository: Repository | None, digest: str) -> Definition:
     definition = copy.deepcopy(task.task_definition)
     if repository is None:
         return definition
@@ -122,7 +121,7 @@ def differences(running: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[s
     ]
 
 
-def normal(definition: Mapping[str, Any]) -> dict[str, Any]:
+def normal(definition: Mapping[str, Any]) -> Definition:
     """Return a definition as ECS would understand it: with its defaults, without what is empty, in one order."""
     registered = {key: value for key, value in definition.items() if key not in ANSWER_ONLY and value is not None}
     complete = {**DEFAULTS, **registered}
@@ -132,8 +131,7 @@ def normal(definition: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("cpu", "memory"):
         if complete.get(key) is not None:
             complete[key] = str(complete[key])
-    pruned: dict[str, Any] = _pruned(complete)
-    return pruned
+    return dict(_pruned(complete))
 
 
 def _container(fields: Mapping[str, Any]) -> dict[str, Any]:

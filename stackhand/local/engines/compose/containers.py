@@ -18,6 +18,7 @@ from msgspec import structs
 from stackhand.cli import loglines
 from stackhand.cli.loglines import Line
 from stackhand.containers import docker
+from stackhand.containers.listing import Container
 from stackhand.local.engines import health, status
 from stackhand.local.engines.compose import inside
 from stackhand.project import inherited
@@ -30,9 +31,6 @@ SAME_START = 5.0
 OUT_OF_MEMORY = 137
 REMOVED = re.compile(rf"{docker.NOT_THERE.pattern}|marked for removal", re.IGNORECASE)
 """What `docker logs --follow` says when its container went away."""
-
-Container = dict[str, Any]
-"""What `docker container inspect` says."""
 
 
 def name_of(container: Container) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from stackhand.cli.failure import Failure
 from stackhand.containers import docker, images
+from stackhand.containers.listing import Container
 from stackhand.containers.unavailable import Unavailable
 from stackhand.local.engines.compose import containers, failures, gate, preflight, status, stopping, volumes
 from stackhand.local.engines.compose.access import ContainerAccess
-from stackhand.local.engines.compose.containers import Container
 from stackhand.local.engines.compose.database import ComposeDatabase
 from stackhand.local.engines.compose.volumes import require_own
 from stackhand.local.engines.engine import Started

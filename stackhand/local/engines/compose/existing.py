@@ -8,10 +8,10 @@ from functools import partial
 from stackhand.cli import loglines
 from stackhand.cli.loglines import Line
 from stackhand.containers import api, docker, listing
+from stackhand.containers.listing import Container
 from stackhand.containers.unavailable import Unavailable
 from stackhand.local.engines import health
 from stackhand.local.engines.compose import containers, status, volumes
-from stackhand.local.engines.compose.containers import Container
 from stackhand.local.engines.engine import Engine, StoredData
 from stackhand.local.engines.status import ServiceStatus
 from stackhand.project.memory import HealthQuestion, Served
@@ -45,14 +45,11 @@ class ExistingContainers(Engine):
 
     def status(self) -> list[ServiceStatus]:
         """Return how each container is, and what the service in it answers at its published port."""
-        containers = self.replicas()
-        served = self.state.read().served
-        calls = {
-            name: partial(status.of, name, containers.get(name, ()), served.get(name, Served()))
-            for name in self.started()
-        }
+        containers, known = self.replicas(), self.state.read().served
+        served = {name: known.get(name, Served()) for name in self.started()}
+        calls = {name: partial(status.of, name, containers.get(name, ()), each) for name, each in served.items()}
         answers = waiting.gather(calls, health.ALL_WITHIN)
-        late = {name: ServiceStatus.late(name, served[name].address if name in served else "", []) for name in calls}
+        late = {name: ServiceStatus.late(name, each.address, []) for name, each in served.items()}
         return list((late | answers).values())
 
     def runs(self) -> bool:

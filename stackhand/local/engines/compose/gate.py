@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.containers.listing import Container
 from stackhand.local.engines import health
 from stackhand.local.engines.compose import containers, failures
-from stackhand.local.engines.compose.containers import Container
 from stackhand.local.engines.engine import Started
 from stackhand.project.model import Service
 

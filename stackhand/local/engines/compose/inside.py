@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from stackhand.containers import api
+from stackhand.containers.listing import Container
 from stackhand.local.engines import health
 from stackhand.project import inherited
 from stackhand.project.memory import HERE, HealthQuestion
@@ -27,7 +26,7 @@ exit 127"""
 """What images have of clients; those of applications often only their own language."""
 
 
-def ask(container: Mapping[str, Any], question: HealthQuestion) -> health.Answer:
+def ask(container: Container, question: HealthQuestion) -> health.Answer:
     """Return what the service in a container answers.
 
     Docker's own network is reachable from a Linux machine that runs it. Elsewhere (a virtual machine, another one,
@@ -40,7 +39,7 @@ def ask(container: Mapping[str, Any], question: HealthQuestion) -> health.Answer
     return from_inside(str(container["Id"]), f"http://127.0.0.1:{question.port}{question.path}")
 
 
-def _address(container: Mapping[str, Any]) -> str:
+def _address(container: Container) -> str:
     """Return its address in a network that this machine is part of; nothing where there is none."""
     if api.is_remote(api.address()):
         return ""

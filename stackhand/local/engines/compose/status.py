@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from msgspec import structs
 
+from stackhand.containers.listing import Container
 from stackhand.local.engines import health
 from stackhand.local.engines.compose import containers, gate
-from stackhand.local.engines.compose.containers import Container
 from stackhand.local.engines.status import ServiceStatus
 from stackhand.project.memory import HealthQuestion, Served
 from stackhand.project.model import Service

@@ -70,8 +70,7 @@ class Supervised(msgspec.Struct, frozen=True):
     exitstatus: int = 0
 
 
-UNKNOWN = Supervised()
-"""A program that supervisord does not know, or a supervisord that does not answer."""
+UNKNOWN = Supervised()  # of a program that supervisord does not know, or because it does not answer
 
 
 class Supervisor:
