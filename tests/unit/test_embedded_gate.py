@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -16,10 +17,11 @@ import pytest
 
 from stackhand.cli.failure import Failure
 from stackhand.local.engines.embedded import gate, launch, parallel, processes
+from stackhand.local.engines.embedded.accounts import Account
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
 from stackhand.local.engines.embedded.servers import Program
 from stackhand.local.engines.embedded.supervisor import Supervised, Supervisor
-from stackhand.project.memory import HealthQuestion
+from stackhand.project.memory import HealthQuestion, Memory
 from stackhand.project.state import State
 
 Says = Iterator[Supervised]
@@ -195,3 +197,14 @@ def test_a_service_that_fails_ends_the_wait_for_the_others_at_once() -> None:
         list(parallel.run({"db": [], "cache": [], "web": ["db"]}, str, start))
     assert left.is_set()
     assert time.monotonic() - began < 5
+
+
+def test_a_program_that_an_earlier_version_wrote_down_is_still_known(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    state.make()
+    state.write(Memory(services=["api"]))
+    asked = {key: {"kind": "process"} for key in ("question", "ready")}
+    account = {"uid": 1, "gid": 2, "prefix": ["setpriv"]}
+    program = {"name": "api", "argv": [], "environment": {}, "directory": "", "address": "", "ports": [], **asked}
+    (state.services / "api.json").write_text(json.dumps({**program, "account": account}))
+    assert EmbeddedEngine(state).programs()["api"].account == Account(1, 2, prefix=("setpriv",))

@@ -43,16 +43,16 @@ class Account:
     """An account that root hands a service to.
 
     Args:
-        name: as people know it.
         uid: its number.
         gid: its group's number.
+        name: as people know it; nothing in what an earlier version wrote down.
         prefix: the command that takes on the account and gives it a way to the checkout; empty: setuid does.
         blocked: the folder that it passes with the capability.
     """
 
-    name: str
     uid: int
     gid: int
+    name: str = ""
     prefix: tuple[str, ...] = ()
     blocked: str = ""
 
@@ -153,13 +153,13 @@ def _owner(folder: Path) -> int | None:
 
 def _named(owner: int | None) -> Account:
     entry = pwd.getpwuid(owner) if owner and has_name(owner) else _unprivileged()
-    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+    return Account(entry.pw_uid, entry.pw_gid, entry.pw_name)
 
 
 def _numbered(owner: int | None, number: int) -> Account:
     if owner and has_name(owner) and not shared(owner):
         return _named(owner)
-    return Account(f"uid {number}", number, number)
+    return Account(number, number, f"uid {number}")
 
 
 def _with_a_way(account: Account, needed: Sequence[Path]) -> Account:
