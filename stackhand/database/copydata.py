@@ -58,7 +58,7 @@ def keep(engine: Engine, progress: Callable[[str], None]) -> Copied:
             progress(f"stopping the services on {each.name}")
             each.down(volumes=False)
     known = engine.state.read()
-    before = Memory(engine=known.engine, name=known.name, services=known.services)  # a start of it overwrites them
+    before = Memory(engine=known.engine, name=known.name, services=known.services)  # which its start overwrites
     try:
         other.start_only(service, progress)
         progress(f"taking a snapshot of the database on {other.name}")

@@ -55,7 +55,7 @@ class DatabaseVolume(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Memory(DatabaseVolume, kw_only=True, omit_defaults=True):
-    """All facts of the last start, but for those at their default; the volume of the only database is one of them.
+    """All facts; those at their default are not written, and the volume of the only database is one of them.
 
     Args:
         up: whether the last `up` came to its end, and no `down` after it.
