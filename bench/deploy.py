@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.clock import clock, machine, table
-from stackhand.infrastructure.terraform import STATE_KEY
+from stackhand.infrastructure.terraform.terraform import STATE_KEY
 from stackhand.rehearsal.environment import NAME as ENVIRONMENT
 from tests.rehearsal.cloud import DEPLOY, SERVICES, TERRAFORM, Cloud, rehearsed
 

@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 
 from bench.clock import machine
-from stackhand.release import logs
+from stackhand.release.cloud import logs
 from stackhand.system import waiting
 from stackhand.system.roots import CONTENT
 from tests.checkout import free_ports

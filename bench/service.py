@@ -31,7 +31,7 @@ from bench.clock import machine
 from bench.service_candidates import OURS, RIVALS, Candidate, NotRunError, candidates
 from bench.service_load import missing
 from bench.service_servers import Servers, servers
-from stackhand.project import ports
+from stackhand.system import ports
 from stackhand.system.roots import CONTENT as ROOT
 
 FIRST_PORT = 24100

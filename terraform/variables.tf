@@ -48,7 +48,7 @@ variable "account_id" {
 
 variable "services" {
   type        = any
-  description = "The services with x-aws, as Compose resolves them for this environment: stackhand/infrastructure/services.py writes them."
+  description = "The services with x-aws, as Compose resolves them for this environment: stackhand/infrastructure/services/tfvars.py writes them."
 }
 
 variable "secrets" {

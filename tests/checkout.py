@@ -19,8 +19,10 @@ from typing import IO, Any
 import psutil
 
 from stackhand.local.engines.embedded.servers import postgres
-from stackhand.project import envfile, ports, settings
+from stackhand.project.compose import envfile
+from stackhand.project.settings import settings
 from stackhand.project.state import State
+from stackhand.system import ports
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTS = ("WEB_PORT", "API_PORT", "POSTGRES_PORT", "REDIS_PORT")

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 
-from stackhand.project import ports
+from stackhand.system import ports
 from tests.checkout import ROOT, eventually
 
 

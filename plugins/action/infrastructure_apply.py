@@ -7,12 +7,13 @@ from typing import Any
 from stackhand.ansible.action import Action, Result
 from stackhand.aws.waiting import Retry
 from stackhand.cli.reporter import StepReport
-from stackhand.infrastructure import composed_secrets, restore, secrets
-from stackhand.infrastructure import plan as plans
-from stackhand.infrastructure.bucket import Store
-from stackhand.infrastructure.plan import PlanDocument, numbers
-from stackhand.infrastructure.restore import Restore
-from stackhand.infrastructure.terraform import Terraform
+from stackhand.infrastructure.plan import plan as plans
+from stackhand.infrastructure.plan.plan import PlanDocument, numbers
+from stackhand.infrastructure.secrets import composed_secrets, secrets
+from stackhand.infrastructure.snapshots import restore
+from stackhand.infrastructure.snapshots.restore import Restore
+from stackhand.infrastructure.store import Store
+from stackhand.infrastructure.terraform.terraform import Terraform
 from stackhand.project import environments
 from stackhand.release.action import OnEnvironment
 

@@ -13,17 +13,19 @@ from pathlib import Path
 from stackhand.ansible.action import Action, Result
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.reporter import StepReport
-from stackhand.infrastructure import account, bucket, plan, rds, restore
-from stackhand.infrastructure import secrets as given
-from stackhand.infrastructure.bucket import Store
+from stackhand.infrastructure import account, bucket
 from stackhand.infrastructure.documents import Resource
-from stackhand.infrastructure.plan import DestroyReport, concerns_of, numbers
-from stackhand.infrastructure.terraform import Terraform
+from stackhand.infrastructure.plan import plan
+from stackhand.infrastructure.plan.plan import DestroyReport, concerns_of, numbers
+from stackhand.infrastructure.secrets import secrets as given
+from stackhand.infrastructure.snapshots import rds, restore
+from stackhand.infrastructure.store import Store
+from stackhand.infrastructure.terraform.terraform import Terraform
 from stackhand.project import environments
 from stackhand.project.environments import Environment
-from stackhand.release import acquire
 from stackhand.release.action import OnEnvironment
 from stackhand.release.manifest import Releases
+from stackhand.release.stages import acquire
 
 PROTECTED = (
     "aws_db_instance.main",

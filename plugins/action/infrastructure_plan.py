@@ -8,15 +8,18 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import msgspec
-
 from stackhand.ansible.action import Action, Result
 from stackhand.cli.reporter import StepReport
-from stackhand.infrastructure import compose, cost, differences, existing, interfaces, plan, restore, secrets, services
+from stackhand.infrastructure.check import interfaces
 from stackhand.infrastructure.documents import TerraformPlan
-from stackhand.infrastructure.plan import Summary, concerns_of, rows, summary
-from stackhand.infrastructure.terraform import Terraform
-from stackhand.project import environments, probes
+from stackhand.infrastructure.plan import cost, plan
+from stackhand.infrastructure.plan.plan import Summary, concerns_of, rows, summary
+from stackhand.infrastructure.secrets import secrets
+from stackhand.infrastructure.services import compose, differences, existing, services
+from stackhand.infrastructure.snapshots import restore
+from stackhand.infrastructure.terraform.terraform import Terraform
+from stackhand.project import environments
+from stackhand.project.stack import probes
 from stackhand.release.action import OnEnvironment
 from stackhand.system.roots import PROJECT
 
@@ -53,9 +56,9 @@ class ActionModule(Action):
         replaced, variables = restored.addresses, restored.variables()
         changed = terraform.plan(refresh=refresh, replace=replaced, **variables)
         report: dict[str, Any] = {"environment": environment.name, "region": environment.region}
-        report |= {"compose": msgspec.to_builtins(differences.notes(stack)), "probe": probes.of_stack(stack).report()}
+        report |= {"compose": differences.notes(stack), "probe": probes.of_stack(stack).report()}
         report["restore"] = asdict(restored)
-        report["existing"] = msgspec.to_builtins(existing.of(environment))
+        report["existing"] = existing.of(environment)
         if not changed and applied_next:
             warned = [*plan.warnings(environment, TerraformPlan(), refreshed=False), *terraform.warnings()]
             report |= {"plan": Summary([], []).document(), "warnings": warned}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from stackhand.ansible.action import Result
 from stackhand.cli.reporter import StepReport
-from stackhand.release import migration
 from stackhand.release.action import OfRelease, ReleaseAction
 from stackhand.release.context import Context
+from stackhand.release.stages import migration
 
 SHOWN = 5
 """How many of its last lines a job shows that has ended well; CloudWatch has all of them."""

@@ -9,9 +9,10 @@ from typing import Any
 
 from stackhand.ansible.action import Result
 from stackhand.cli.reporter import StepReport
-from stackhand.release import migration, plan
+from stackhand.release import plan
 from stackhand.release.action import OnEnvironment, ReleaseAction
 from stackhand.release.context import Context
+from stackhand.release.stages import migration
 
 
 class ActionModule(ReleaseAction):

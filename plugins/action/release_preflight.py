@@ -9,10 +9,11 @@ from typing import Any
 
 from stackhand.ansible.action import Result
 from stackhand.cli.reporter import StepReport
-from stackhand.release import preflight, target
+from stackhand.release import target
 from stackhand.release.action import OnEnvironment, ReleaseAction
 from stackhand.release.context import Context
 from stackhand.release.images import provenance, signature
+from stackhand.release.stages import preflight
 
 
 class ActionModule(ReleaseAction):

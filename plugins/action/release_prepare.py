@@ -9,9 +9,10 @@ from typing import Any
 
 from stackhand.ansible.action import Result
 from stackhand.cli.reporter import StepReport
-from stackhand.release import migration, prepare, target
+from stackhand.release import target
 from stackhand.release.action import Leased, ReleaseAction
 from stackhand.release.context import Context
+from stackhand.release.stages import migration, prepare
 
 
 class ActionModule(ReleaseAction):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from stackhand.ansible.action import Result
 from stackhand.cli.reporter import StepReport
-from stackhand.release import heartbeat, lease, verification
+from stackhand.release import heartbeat, lease
 from stackhand.release.action import OfRelease, ReleaseAction
 from stackhand.release.context import Context
+from stackhand.release.stages import verification
 
 
 class ActionModule(ReleaseAction):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from stackhand.ansible.action import Result
 from stackhand.cli.reporter import StepReport
-from stackhand.release import rollback
 from stackhand.release.action import OfRelease, ReleaseAction
 from stackhand.release.context import Context
+from stackhand.release.stages import rollback
 
 
 class ActionModule(ReleaseAction):

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from stackhand.ansible.action import Result
 from stackhand.cli.reporter import StepReport
-from stackhand.release import submit
 from stackhand.release.action import OfRelease, ReleaseAction
 from stackhand.release.context import Context
+from stackhand.release.stages import submit
 
 
 class ActionModule(ReleaseAction):

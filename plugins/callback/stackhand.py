@@ -139,7 +139,7 @@ def _show(report: bytes) -> None:
         plan.show_plan(msgspec.json.decode(report, type=plan.PlanReport))
     elif "verdict" in keys:
         from stackhand.release import verbs
-        from stackhand.release.verification import ReleaseReport
+        from stackhand.release.stages.verification import ReleaseReport
 
         verbs.show_release(msgspec.json.decode(report, type=ReleaseReport))
 

@@ -13,12 +13,11 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from stackhand.adoption import migrations
 from stackhand.local.engines.embedded import known
-from stackhand.project import dockerfile, xfields
-from stackhand.project.dockerfile import Image
-from stackhand.project.kinds import IMAGES, STANDS_IN, Kind
-from stackhand.project.model import Build, Port, Service, Stack
+from stackhand.project.stack import dockerfile, xfields
+from stackhand.project.stack.dockerfile import Image
+from stackhand.project.stack.kinds import IMAGES, STANDS_IN, Kind
+from stackhand.project.stack.model import Build, Port, Service, Stack
 
 LOCAL = r"(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\]|\$\{?HOSTNAME\}?)"
 ASKED = re.compile(rf"\bhttps?://{LOCAL}(?::(?P<port>\d+|\$\{{?\w+\}}?))?(?P<path>/[^\s\"'|;&)\\,\]]*)?")
@@ -26,6 +25,8 @@ PYTHON = frozenset(
     {"python", "python3", "gunicorn", "uvicorn", "hypercorn", "daphne", "celery", "flask", "django-admin", "uwsgi"}
 )
 """Programs that want the packages of a project beside them."""
+MIGRATING = ("migrate", "db:migrate", "migrate:deploy", "migrations:run")
+"""Names of scripts in a package.json that migrate a database, the likeliest first."""
 
 
 class Classified(msgspec.Struct, frozen=True):
@@ -141,7 +142,7 @@ def _migrate(service: Service, stack: Stack, databases: Sequence[Service]) -> st
     if service.build is None or any(each.build == service.build for each in jobs):
         return ""
     uses_one = any(_uses(service, each) for each in databases)
-    return migrations.command(stack.root / service.build.context) if uses_one else ""
+    return migration(stack.root / service.build.context) if uses_one else ""
 
 
 def _notes(service: Service, server: str, kind: Kind, *, built: bool) -> Iterator[str]:
@@ -261,3 +262,25 @@ def _uses(service: Service, other: Service) -> bool:
     """Whether a service depends on another one, or has its name as a host in its environment."""
     host = re.compile(rf"(?:^|[@/,=:]){re.escape(other.name)}(?:$|[:/,?])")
     return other.name in service.depends_on or any(host.search(value) for value in service.environment.values())
+
+
+def migration(folder: Path) -> str:
+    """Return the command that applies the pending migrations of the code in a folder; nothing where none is known."""
+    if (folder / "manage.py").is_file():
+        return "python manage.py migrate"
+    if (folder / "alembic.ini").is_file():
+        return "alembic upgrade head"
+    if (folder / "bin" / "rails").is_file():
+        return "bin/rails db:migrate"
+    if (folder / "artisan").is_file():
+        return "php artisan migrate --force"
+    return _of_npm(folder / "package.json")
+
+
+def _of_npm(path: Path) -> str:
+    try:
+        scripts = json.loads(path.read_text(encoding="utf-8")).get("scripts") or {}
+    except (OSError, ValueError, AttributeError):
+        return ""
+    name = next((each for each in MIGRATING if each in scripts), "")
+    return f"npm run {name}" if name else ""

@@ -14,8 +14,8 @@ from stackhand.adoption import overlay, statusservice
 from stackhand.adoption.classification import Classified
 from stackhand.adoption.generated import File
 from stackhand.adoption.repository import GitRepository
-from stackhand.project import composefiles
-from stackhand.project.model import Stack
+from stackhand.project.compose import composefiles
+from stackhand.project.stack.model import Stack
 from stackhand.system.roots import CONTENT, PROJECT
 
 TEMPLATES = Path(__file__).parent / "templates"

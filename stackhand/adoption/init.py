@@ -18,9 +18,12 @@ from stackhand.adoption.generated import File
 from stackhand.adoption.repository import GitRepository
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import services
-from stackhand.project import composefiles, loading, passthrough, resolution, settings
-from stackhand.project.model import Stack
+from stackhand.infrastructure.services import services
+from stackhand.project import passthrough
+from stackhand.project.compose import composefiles, resolution
+from stackhand.project.settings import settings
+from stackhand.project.stack import loading
+from stackhand.project.stack.model import Stack
 from stackhand.system.roots import CONTENT, IS_CHECKOUT, LOCK, PROJECT
 
 REGION, ACCOUNT = "eu-west-1", "123456789012"

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from stackhand.adoption.classification import Classified
 from stackhand.adoption.statusservice import Overlay
-from stackhand.project import composefiles, passthrough
+from stackhand.project import passthrough
+from stackhand.project.compose import composefiles
 
 PATH = composefiles.OVERLAY
 HEAD = """\

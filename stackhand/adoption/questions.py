@@ -9,8 +9,8 @@ from stackhand.adoption import classification
 from stackhand.adoption.classification import Classified
 from stackhand.adoption.files import Answers
 from stackhand.cli import console
-from stackhand.project import xfields
-from stackhand.project.model import Stack
+from stackhand.project.stack import xfields
+from stackhand.project.stack.model import Stack
 
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
 

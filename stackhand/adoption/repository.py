@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from stackhand.project import composefiles, inherited
+from stackhand.project import inherited
+from stackhand.project.compose import composefiles
 from stackhand.system import program
 
 WITHIN = 10.0
@@ -46,14 +47,9 @@ def compose_files(root: Path) -> list[str]:
     return sorted(each for each in found if "/" in each and Path(each).name in composefiles.NAMES)
 
 
-def unignored(root: Path) -> list[str]:
-    """Return what git would not ignore by itself, of what must not be committed."""
-    return [name for name in IGNORED if not _is_ignored(root, name)]
-
-
 def ignore(root: Path) -> str:
     """Add to `.gitignore` what must not be committed, and return what was added; nothing where git ignores it all."""
-    names = unignored(root)
+    names = [name for name in IGNORED if not _is_ignored(root, name)]
     if names:
         path = root / ".gitignore"
         before = path.read_text(encoding="utf-8") if path.exists() else ""

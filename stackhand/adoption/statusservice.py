@@ -15,9 +15,9 @@ from urllib.parse import quote
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import resolution
-from stackhand.project.kinds import IMAGES
-from stackhand.project.model import Service, Stack
+from stackhand.project.compose import resolution
+from stackhand.project.stack.kinds import IMAGES
+from stackhand.project.stack.model import Service, Stack
 
 TEMPLATE = Path(__file__).parent / "templates" / "statusservice.yaml"
 MARK = "  # --- Stackhand's status service"

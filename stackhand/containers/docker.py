@@ -21,7 +21,8 @@ from typing import IO
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import api
 from stackhand.containers.unavailable import INSTEAD, NO_COMMAND, Unavailable, is_unavailable
-from stackhand.project import composefiles, inherited
+from stackhand.project import inherited
+from stackhand.project.compose import composefiles
 from stackhand.system import program
 from stackhand.system.roots import PROJECT
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import docker
 from stackhand.project import inherited
-from stackhand.project.model import Service, Stack
+from stackhand.project.stack.model import Service, Stack
 from stackhand.system import program
 
 TAIL = 20

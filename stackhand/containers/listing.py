@@ -14,8 +14,7 @@ from stackhand.containers import api
 from stackhand.containers.docker import NOT_THERE, answer_within, run
 from stackhand.containers.unavailable import Unavailable
 
-Container = dict[str, Any]
-"""What `docker container inspect` says."""
+Container = dict[str, Any]  # what `docker container inspect` says
 
 
 def inspect(names: Sequence[str]) -> dict[str, Container]:

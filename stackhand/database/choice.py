@@ -12,9 +12,10 @@ from stackhand.database.postgres import PostgreSQL
 from stackhand.database.server import Database
 from stackhand.local import engines, readiness
 from stackhand.local.engines.engine import Engine
-from stackhand.project import loading, settings
-from stackhand.project.kinds import IMAGES
-from stackhand.project.model import Service, Stack
+from stackhand.project.settings import settings
+from stackhand.project.stack import loading
+from stackhand.project.stack.kinds import IMAGES
+from stackhand.project.stack.model import Service, Stack
 from stackhand.project.state import State
 from stackhand.system.roots import PROJECT
 

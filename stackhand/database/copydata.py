@@ -13,7 +13,7 @@ from stackhand.local import engines
 from stackhand.local.engines.embedded.servers.postgres import MAJOR
 from stackhand.local.engines.engine import Engine
 from stackhand.project.memory import Memory
-from stackhand.project.model import Service
+from stackhand.project.stack.model import Service
 
 RELATIONS = """
 SELECT count(*) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace

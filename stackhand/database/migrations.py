@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from stackhand.cli import console
 from stackhand.cli.failure import Failure
 from stackhand.local.engines.engine import Engine
-from stackhand.project.model import Service
-from stackhand.project.xfields import MigrationKey
+from stackhand.project.stack.model import Service
+from stackhand.project.stack.xfields import MigrationKey
 
 TAIL = 10
 ADD = "give it one in the Compose file: docs/architecture.md has x-aws.release"
@@ -79,7 +79,8 @@ def _show(engine: Engine, migrating: Sequence[Service], purpose: MigrationKey, *
         raise Failure(f"The pending migrations are unknown: {_unnamed(engine, migrating[0], purpose)}.", next=ADD)
     for service in named:
         report = _run(engine, service, purpose)
-        for text in filter(None, (*_heading(report, named), report.output)):
+        heading = f"{report.service}: {report.command}" if len(named) > 1 else ""
+        for text in filter(None, (heading, report.output)):
             console.write(text)
         if report.exit_code != 0:
             what = f"{report.command} failed with exit code {report.exit_code}."
@@ -89,10 +90,6 @@ def _show(engine: Engine, migrating: Sequence[Service], purpose: MigrationKey, *
     for service in migrating:
         if service not in named:
             console.write(f"{service.name}: unknown: {_unnamed(engine, service, purpose)}")
-
-
-def _heading(report: Report, named: list[Service]) -> list[str]:
-    return [f"{report.service}: {report.command}"] if len(named) > 1 else []
 
 
 def services(engine: Engine) -> list[Service]:

@@ -16,7 +16,7 @@ import msgspec
 from stackhand.database.server import Command, Database, Statistics, first
 from stackhand.local.engines.engine import Engine
 from stackhand.project import inherited
-from stackhand.project.model import Service
+from stackhand.project.stack.model import Service
 
 SHELL = "mongosh"
 URI, CONFIG = "STACKHAND_URI", "STACKHAND_CONFIG"

@@ -13,7 +13,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.database.server import Command, Database, Statistics, first
 from stackhand.local.engines.engine import Engine
 from stackhand.project import inherited
-from stackhand.project.model import Service
+from stackhand.project.stack.model import Service
 
 CLIENT, DUMP = "mysql", "mysqldump"
 OF_MARIADB = {CLIENT: "mariadb", DUMP: "mariadb-dump"}

@@ -49,7 +49,8 @@ def note(incident: str, text: str, *, service: str | None) -> None:
             next="./inv db.migrate, or name the database of the status service with --service",
             code=ExitCode.USAGE,
         )
-    noted = _set(database, incident, text) if _is_number(incident) else ""
+    is_number = incident.isascii() and incident.isdigit() and len(incident) <= LARGEST_DIGITS
+    noted = _set(database, incident, text) if is_number else ""
     if not noted:
         known = database.sql(SCHEMA, NEWEST, database=database.name).splitlines()[1:]
         raise Failure(
@@ -59,10 +60,6 @@ def note(incident: str, text: str, *, service: str | None) -> None:
             code=ExitCode.USAGE,
         )
     console.write(f"{'note added to' if text else 'note removed from'} {noted}; the page shows it within a minute")
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= LARGEST_DIGITS
 
 
 def _set(database: PostgreSQL, incident: str, text: str) -> str:

@@ -10,13 +10,13 @@ from typing import ClassVar
 import msgspec
 
 from stackhand.cli.failure import Failure
-from stackhand.database import outside, restoring
-from stackhand.database.outside import Outside
+from stackhand.database.restore import outside, restoring
+from stackhand.database.restore.outside import Outside
 from stackhand.database.server import Command, Database, Statistics
 from stackhand.local.engines import login
 from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.login import SUPERUSER, Login
-from stackhand.project.model import Service
+from stackhand.project.stack.model import Service
 
 CATALOG_ONLY = "SET search_path TO pg_catalog"
 

@@ -13,7 +13,7 @@ import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local.engines.engine import Engine
-from stackhand.project.model import Service
+from stackhand.project.stack.model import Service
 
 SNAPSHOT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 KINDS = ("postgres", "mysql", "mongodb")

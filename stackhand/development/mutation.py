@@ -31,8 +31,8 @@ MODULES = (
     "service/answer.py",
     "stackhand/release/verdict.py",
     "stackhand/release/lease.py",
-    "stackhand/project/model.py",
-    "stackhand/project/loading.py",
+    "stackhand/project/stack/model.py",
+    "stackhand/project/stack/loading.py",
 )
 TESTS = (
     "tests/service/test_state.py",
@@ -97,7 +97,8 @@ def run() -> list[Score]:
     result = _mutmut("run", "--max-children", workers)
     results = scores(_mutmut("results", "--all", "true").stdout)
     if result.returncode != 0 or not results:
-        raise Failure("The mutation test could not run.", evidence=_last_lines(result.stdout + result.stderr))
+        lines = (result.stdout + result.stderr).replace("\r", "\n").splitlines()
+        raise Failure("The mutation test could not run.", evidence=lines[-20:])
     return results
 
 
@@ -172,7 +173,3 @@ def end_session(session: int) -> None:
         with suppress(ProcessLookupError, psutil.NoSuchProcess):
             if os.getsid(each.pid) == session:
                 each.kill()
-
-
-def _last_lines(text: str) -> list[str]:
-    return text.replace("\r", "\n").splitlines()[-20:]

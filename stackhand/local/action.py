@@ -8,8 +8,9 @@ from stackhand.ansible import options
 from stackhand.ansible.action import Action
 from stackhand.local import engines
 from stackhand.local.engines.engine import Engine
-from stackhand.project import loading, settings
-from stackhand.project.model import Stack
+from stackhand.project.settings import settings
+from stackhand.project.stack import loading
+from stackhand.project.stack.model import Stack
 from stackhand.system.roots import PROJECT
 
 

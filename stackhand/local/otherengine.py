@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from stackhand.cli.failure import Failure
 from stackhand.local import engines
-from stackhand.local.engines.engine import Engine, StoredData
+from stackhand.local.engines.engine import Engine
+from stackhand.local.engines.status import StoredData
 from stackhand.project.state import State
 
 

@@ -11,7 +11,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.status import ServiceStatus
 from stackhand.local.verbs import not_running
-from stackhand.project.model import Service
+from stackhand.project.stack.model import Service
 
 STARTING = ("starting up", "not yet accepting connections", "in recovery mode", "LOADING")
 """How PostgreSQL and Redis answer who comes too early."""

@@ -24,17 +24,14 @@ class HealthQuestion(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What tells the status of a container when the Compose file has changed since its start.
-
-    Where the engine chooses a port, `target` says what for (80/tcp), and the port of `question` and `address` is 0.
-    """
+    """What tells the status of a container when the Compose file has changed since its start."""
 
     question: HealthQuestion = HealthQuestion()
     address: str = ""
     ports: list[int] = []
     may_finish: bool = False
     replicas: int = 1
-    target: str = ""
+    target: str = ""  # 80/tcp, where the engine chooses a port for that: it is 0 in question and address
 
 
 class ComposeProject(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -55,31 +52,21 @@ class DatabaseVolume(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Memory(DatabaseVolume, kw_only=True, omit_defaults=True):
-    """All facts; those at their default are not written, and the volume of the only database is one of them.
-
-    Args:
-        up: whether the last `up` came to its end, and no `down` after it.
-        dotenv: a digest of `.env` as Stackhand made it, as long as nobody has edited it.
-        ports: those that `--free-ports` chose, by setting.
-        needs: the services, each with all that it needs; None of an earlier version.
-        chosen: the ports on embedded of services whose file names none.
-        images: fingerprints of what images were built from, by service; None before the first start on compose.
-        unlike: services whose container has another hash than Compose tells: both of them.
-    """
+    """All facts; those at their default are not written, and the volume of the only database is one of them."""
 
     engine: EngineName | None = None
     name: str = ""
     services: list[str] = []
-    up: bool = False
-    dotenv: str | None = None
-    ports: dict[str, int] = {}
-    needs: dict[str, list[str]] | None = None
-    chosen: dict[str, int] = {}
+    up: bool = False  # whether the last `up` came to its end, and no `down` after it
+    dotenv: str | None = None  # a digest of `.env` as Stackhand made it, as long as nobody has edited it
+    ports: dict[str, int] = {}  # those that --free-ports chose, by setting
+    needs: dict[str, list[str]] | None = None  # all that each service needs; None of an earlier version
+    chosen: dict[str, int] = {}  # the ports on embedded of services whose file names none
     unsupported: list[str] = []
-    finished: dict[str, str] = {}
+    finished: dict[str, str] = {}  # the jobs that came to their end, with the programs' fingerprints
     compose: ComposeProject = ComposeProject()
     served: dict[str, Served] = {}
-    images: dict[str, str] | None = None
-    unlike: dict[str, list[str]] = {}
+    images: dict[str, str] | None = None  # fingerprints of their sources; None before the first start on compose
+    unlike: dict[str, list[str]] = {}  # hashes of containers that differ from those that Compose tells: both
     pre_stop: list[str] = []
     databases: dict[str, DatabaseVolume] = {}

@@ -16,14 +16,22 @@ TEMPORARY = Path("/tmp")  # noqa: S108 - where every account may make a folder, 
 OTHERS_MAY_WRITE = 0o022
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path, content: str | bytes) -> None:
     """Write a file whole or not at all, for its owner's eyes whatever the umask."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     draft.unlink(missing_ok=True)  # of a process that was killed
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
     draft.replace(path)
+
+
+def update(path: Path, content: bytes) -> bool:
+    """Write a file like `write` unless it has that content; return whether it had not."""
+    if path.exists() and path.read_bytes() == content:
+        return False
+    write(path, content)
+    return True
 
 
 def trusted() -> set[int]:

@@ -14,8 +14,9 @@ from typing import IO
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import ownership, private, trees
+from stackhand.project import ownership, private
 from stackhand.project.memory import Memory
+from stackhand.system import trees
 
 SOCKET_PATH_LIMIT = 103
 """Longest path of a unix socket in bytes: `sun_path` of macOS, the shorter of the two systems, less its NUL."""
@@ -151,8 +152,7 @@ class State:
     @contextmanager
     def edit(self) -> Iterator[Memory]:
         """Yield what is remembered, and remember what has become of it at the end of the block."""
-        memory = self.read()
-        yield memory
+        yield (memory := self.read())
         self.write(memory)
 
     def forget(self) -> None:

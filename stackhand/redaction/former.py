@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from stackhand.project import ownership
+from stackhand.project import ownership, private
 
 FILE = "secrets.json"
 KEY = "key"
@@ -80,7 +80,7 @@ class Former:
         marks = (self.of(name, form) for value, name in values.items() for form in {value, value.replace(" ", "+")})
         if new := [each for each in marks if (each.length, each.digest) not in known]:
             self.seen = [*self.seen, *new][-KEPT:]
-            _write(self.root, self.folder / FILE, msgspec.json.encode(FormerSecrets(self._digest(""), self.seen)))
+            self._write(self.folder / FILE, msgspec.json.encode(FormerSecrets(self._digest(""), self.seen)))
 
     def without(self, values: Mapping[str, str]) -> dict[tuple[int, bool], dict[str, str]]:
         """Return the names of those that are not among the present secrets, by length and blanks, then by digest."""
@@ -116,17 +116,9 @@ class Former:
     def _make_key(self) -> None:
         path = self.folder / KEY
         if not self.key and not path.exists():
-            _write(self.root, path, os.urandom(32).hex().encode())
+            self._write(path, os.urandom(32).hex().encode())
         self.key = self.key or path.read_bytes()[:64]
 
-
-def _write(root: Path, path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, for its owner's eyes whatever the umask."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with suppress(FileNotFoundError):
-        draft.unlink()
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    draft.replace(path)
-    ownership.give(root, path)
+    def _write(self, path: Path, content: bytes) -> None:
+        private.write(path, content)
+        ownership.give(self.root, path)

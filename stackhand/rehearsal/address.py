@@ -8,7 +8,7 @@ import socket
 from itertools import chain
 
 from stackhand.containers import docker
-from stackhand.project import ports
+from stackhand.system import ports
 
 LABEL = "ministack.instance"
 NETWORK_KEPT = re.compile(r"not found|active endpoints|exit status 1", re.IGNORECASE)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from stackhand.cli.failure import Failure
 from stackhand.containers import docker
-from stackhand.project.model import Service, Stack
-from stackhand.project.xfields import Fargate, Managed
+from stackhand.project.stack.model import Service, Stack
+from stackhand.project.stack.xaws import Fargate, Managed
 from stackhand.rehearsal.emulator import Emulator
 from stackhand.system import waiting
 

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from stackhand.infrastructure import compose, services
-from stackhand.infrastructure.dockerfiles import TARGET
-from stackhand.project import composefiles
-from stackhand.project.model import Service, Stack
-from stackhand.project.resolution import Entry
-from stackhand.project.xfields import Fargate, Job
+from stackhand.infrastructure.services import compose, services
+from stackhand.project.compose import composefiles
+from stackhand.project.compose.resolution import Entry
+from stackhand.project.stack.dockerfile import TARGET
+from stackhand.project.stack.model import Service, Stack
+from stackhand.project.stack.xaws import Fargate, Job
 from stackhand.rehearsal.clone import Clone
 from stackhand.system.roots import PROJECT
 

@@ -16,9 +16,10 @@ from stackhand.cli.console import ASCII, GLYPHS
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.reporter import Reporter
 from stackhand.containers import docker
-from stackhand.infrastructure import compose
-from stackhand.project import composefiles, probes
+from stackhand.infrastructure.services import compose
+from stackhand.project.compose import composefiles
 from stackhand.project.environments import Environment
+from stackhand.project.stack import probes
 from stackhand.rehearsal import connections, environment, sabotage, schedules
 from stackhand.rehearsal.clone import Clone
 from stackhand.rehearsal.emulator import Emulator

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from stackhand.aws.waiting import ONCE, Clock, Notify, Retry
-from stackhand.infrastructure.bucket import Store
+from stackhand.infrastructure.store import Store
 from stackhand.project.environments import Environment
 from stackhand.release import lease
 from stackhand.release.manifest import Releases

@@ -176,7 +176,7 @@ def main() -> None:
     watched = (request.pid, request.born)
     from stackhand.aws import errors
     from stackhand.aws.waiting import Retry
-    from stackhand.infrastructure.bucket import Store
+    from stackhand.infrastructure.store import Store
     from stackhand.project import environments
     from stackhand.release.lease import LASTS, RENEWED, LeaseClient
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.bucket import Conflict, Document, Store
+from stackhand.infrastructure.store import Conflict, Document, Store
 
 KEY = "lease.json"
 LASTS = 60.0

@@ -11,7 +11,7 @@ import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.account import owner, timestamp
-from stackhand.infrastructure.bucket import Store
+from stackhand.infrastructure.store import Store
 from stackhand.release.verdict import Verdict
 
 

@@ -9,11 +9,12 @@ from typing import Any, TypedDict
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import probes
-from stackhand.project.probes import Questions, Web
-from stackhand.project.xfields import Probe
+from stackhand.project.stack import probes
+from stackhand.project.stack.probes import Questions, Web
+from stackhand.project.stack.xaws import Probe
 from stackhand.release.manifest import Manifest
 
+Definition = dict[str, Any]  # the arguments of RegisterTaskDefinition
 PARAMETER = re.compile(r"(?:arn:[^:]+:ssm:[^:]*:[^:]*:parameter)?(/?.+)")
 
 
@@ -22,9 +23,6 @@ class Repository(msgspec.Struct, frozen=True):
 
     name: str
     url: str
-
-
-Definition = dict[str, Any]  # the arguments of RegisterTaskDefinition
 
 
 class ContainerDefinition(TypedDict, total=False):

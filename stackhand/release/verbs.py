@@ -14,10 +14,11 @@ from stackhand.aws.errors import remedy
 from stackhand.cli import console, packages
 from stackhand.cli.console import confirm
 from stackhand.cli.failure import Exit, ExitCode, Failure
-from stackhand.infrastructure import account, bucket, secrets, signing_key
-from stackhand.infrastructure.bucket import Store
-from stackhand.infrastructure.plan import HOLDS_DATA, DestroyReport
-from stackhand.infrastructure.terraform import Terraform
+from stackhand.infrastructure import account, bucket, signing_key
+from stackhand.infrastructure.plan.plan import HOLDS_DATA, DestroyReport
+from stackhand.infrastructure.secrets import secrets
+from stackhand.infrastructure.store import Store
+from stackhand.infrastructure.terraform.terraform import Terraform
 from stackhand.project import environments
 from stackhand.project.environments import Environment
 from stackhand.project.state import State
@@ -25,8 +26,8 @@ from stackhand.release import hooks
 from stackhand.release import plan as release_plan
 from stackhand.release.manifest import Manifest, Releases
 from stackhand.release.plan import PlanReport
+from stackhand.release.stages.verification import ReleaseReport
 from stackhand.release.target import short
-from stackhand.release.verification import ReleaseReport
 from stackhand.system.roots import PROJECT
 
 

@@ -199,7 +199,8 @@ def _judge_other(primary: Deployment, snapshot: Snapshot, memory: _Memory) -> Ve
     known = primary.id in memory.known
     goes_back = known or primary.task_definition in memory.known.values() or _says_rollback(primary)
     if memory.failed_at is not None or _says_rollback(primary):
-        return _judge_return(primary) if goes_back else Verdict.SUPERSEDED
+        returned = {COMPLETED: Verdict.ROLLED_BACK, FAILED: Verdict.FAILED}
+        return returned.get(primary.rollout) if goes_back else Verdict.SUPERSEDED
     if not known:
         return Verdict.SUPERSEDED
     # The old deployment, and no word of a failure of ours: ECS lags behind, for a while.
@@ -209,10 +210,6 @@ def _judge_other(primary: Deployment, snapshot: Snapshot, memory: _Memory) -> Ve
         return None
     memory.gone_at = snapshot.at if memory.gone_at is None else memory.gone_at
     return Verdict.ROLLED_BACK if snapshot.at - memory.gone_at >= SETTLES else None
-
-
-def _judge_return(primary: Deployment) -> Verdict | None:
-    return {COMPLETED: Verdict.ROLLED_BACK, FAILED: Verdict.FAILED}.get(primary.rollout)
 
 
 def _says_rollback(primary: Deployment) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from invoke.exceptions import ParseError
 from invoke.parser.argument import Argument
 
-from stackhand.project import composefiles
+from stackhand.project.compose import composefiles
 from stackhand.system.roots import PROJECT
 
 SEPARATORS = (os.pathsep, "|", "\n")

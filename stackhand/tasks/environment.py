@@ -175,10 +175,10 @@ def check_project(
 ) -> None:
     """Check what AWS would refuse or do differently."""
     if live and environment:
-        from stackhand.release import live as module
+        from stackhand.release.cloud import live as module
 
         module.check(environment=environment, json=json)
         return
-    from stackhand.infrastructure import cloud_check
+    from stackhand.infrastructure.check import cloud_check
 
     cloud_check.check(cloud=cloud, environment=environment, json=json)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import functools
+import inspect
 import io
 import itertools
 import os
@@ -90,6 +91,33 @@ class Inv(Program):
             print_completion_script(shell, self.binary_names)
         sys.stdout.write(re.sub(rf"(?<![\w./]){NAME}(?= .*--complete)", COMMAND, script.getvalue()))
 
+    def print_help(self) -> None:
+        """Print how a verb is called, and the flags that belong to none."""
+        sys.stdout.write(f"Usage: {COMMAND} [options] VERB [options of the verb] ...\n\nOptions:\n")
+        self.print_columns(self.initial_context.help_tuples())
+        sys.stdout.write(f"{COMMAND} lists the verbs; {COMMAND} --help VERB describes one.\n")
+
+    def print_task_help(self, name: str) -> None:
+        """Print how one verb is called, what it does, and its flags."""
+        context = self.parser.contexts[name]
+        needed = [each.name for each in context.positional_args if each.kind is not list]
+        words = [
+            COMMAND,
+            name,
+            *(f"-e {each.upper()}" if each == usage.ENVIRONMENT else each.upper() for each in needed),
+        ]
+        words += ["[SERVICE ...]"] if _takes_names(context) else []
+        flags = context.help_tuples()
+        words += ["[options]"] if flags else []
+        sys.stdout.write(f"Usage: {' '.join(words)}\n\n{inspect.getdoc(self.collection[name])}\n\n")
+        if flags:
+            sys.stdout.write("Options:\n")
+            self.print_columns(flags)
+
+    def task_list_opener(self, extra: str = "") -> str:
+        """Return what stands above the list."""
+        return str(super().task_list_opener(extra)).replace("tasks", "verbs", 1)
+
     def update_config(self, merge: bool = True) -> None:
         """Keep the settings: no flag changes them."""
 
@@ -137,7 +165,7 @@ class Inv(Program):
                 known = context.flags if context and word in context.flags else self.core[0].flags
                 flag = known[word] if word in known else None  # noqa: SIM401 - get() knows no short forms
                 value_expected = bool(flag and flag.takes_value)
-            elif context and "service" in context.args and context.args["service"].kind is list:
+            elif context and _takes_names(context):
                 flags.append("--service")
             elif word in contexts:
                 context = contexts[word]
@@ -181,6 +209,11 @@ class Inv(Program):
         if not hasattr(self, "collection"):
             return {}
         return {context.name: [*context.flags, *context.flags.aliases] for context in self._contexts if context.name}
+
+
+def _takes_names(context: ParserContext) -> bool:
+    """Whether a verb takes the names of services as words."""
+    return "service" in context.args and context.args["service"].kind is list
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from stackhand.aws.waiting import Clock
 from stackhand.cli.failure import Failure
-from stackhand.infrastructure.bucket import Store
+from stackhand.infrastructure.store import Store
 from stackhand.project.environments import Environment
 from stackhand.release import lease
 from stackhand.release.context import Context, Pace

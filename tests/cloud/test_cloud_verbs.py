@@ -9,9 +9,11 @@ import pytest
 
 from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.project import environments
-from stackhand.release import acquire, environment_state, lease, logs, manifest, status, target
+from stackhand.release import lease, manifest, target
+from stackhand.release.cloud import environment_state, logs, status
 from stackhand.release.ecs import task_logs
 from stackhand.release.manifest import KnownMigration, Manifest, ReleasedService
+from stackhand.release.stages import acquire
 from tests.cloud.conftest import SERVICES, Cloud
 from tests.cloud.fake_rollout import CLUSTER, REGION
 from tests.cloud.test_stages import release

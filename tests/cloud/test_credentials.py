@@ -24,7 +24,7 @@ from stackhand.aws.errors import code_of
 from stackhand.aws.session import session
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account, bucket
-from stackhand.infrastructure.bucket import Store
+from stackhand.infrastructure.store import Store
 from stackhand.project.environments import Environment
 from stackhand.release.heartbeat import LeaseRequest
 from tests.checkout import ROOT

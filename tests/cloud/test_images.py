@@ -16,10 +16,11 @@ from botocore.exceptions import ClientError
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import signing_key
-from stackhand.infrastructure.bucket import Store
-from stackhand.project import environments, loading
+from stackhand.infrastructure.store import Store
+from stackhand.project import environments
 from stackhand.project.environments import Environment
-from stackhand.project.model import Build, Service
+from stackhand.project.stack import loading
+from stackhand.project.stack.model import Build, Service
 from stackhand.release.images import build, provenance, sbom, scan, signature
 from stackhand.release.manifest import Manifest, ReleasedService, Releases
 from stackhand.release.target import Repository, ServiceTarget, Target

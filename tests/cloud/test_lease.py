@@ -15,10 +15,11 @@ import pytest
 
 from stackhand.aws.waiting import Clock, Interrupted
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.bucket import Store
+from stackhand.infrastructure.store import Store
 from stackhand.project import environments
-from stackhand.release import acquire, heartbeat, lease
+from stackhand.release import heartbeat, lease
 from stackhand.release.lease import LASTS, LeaseClient
+from stackhand.release.stages import acquire
 from tests.checkout import eventually
 from tests.cloud.conftest import Cloud
 

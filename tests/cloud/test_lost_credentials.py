@@ -8,9 +8,10 @@ import pytest
 from botocore.exceptions import UnauthorizedSSOTokenError
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.bucket import Store
+from stackhand.infrastructure.store import Store
 from stackhand.project import environments
-from stackhand.release import acquire, rollback, submit, verbs, verification
+from stackhand.release import verbs
+from stackhand.release.stages import acquire, rollback, submit, verification
 from tests.cloud.conftest import Cloud
 from tests.cloud.fake_ecs import Accepted, Refused
 from tests.cloud.test_stages import refused, release, running

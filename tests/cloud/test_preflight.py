@@ -11,7 +11,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account
 from stackhand.project.environments import Environment
 from stackhand.release import target
-from stackhand.release.preflight import Preflight
+from stackhand.release.stages.preflight import Preflight
 from tests.cloud.conftest import Cloud
 from tests.cloud.fake_rollout import REGION
 

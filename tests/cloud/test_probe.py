@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from stackhand.release import probe
+from stackhand.release.stages import probe
 
 
 class Bad(BaseHTTPRequestHandler):

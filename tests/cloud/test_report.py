@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from stackhand.aws.waiting import Clock
-from stackhand.project.probes import Question, Questions
-from stackhand.release import report
+from stackhand.project.stack.probes import Question, Questions
 from stackhand.release.ecs import types
 from stackhand.release.ecs.types import StoppedTask
-from stackhand.release.probe import ProbeAnswer, ReleaseProbe
+from stackhand.release.stages import report
+from stackhand.release.stages.probe import ProbeAnswer, ReleaseProbe
 from stackhand.release.verdict import DeploymentRequest
 
 ESSENTIAL = "Essential container in task exited"

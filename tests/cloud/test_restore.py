@@ -16,13 +16,16 @@ from msgspec import structs
 from stackhand.aws import session
 from stackhand.aws.waiting import Retry
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import account, backups, rds, restore
-from stackhand.infrastructure.bucket import Store
+from stackhand.infrastructure import account
 from stackhand.infrastructure.documents import Effect, Resource, TerraformPlan
-from stackhand.project import environments, loading, settings
+from stackhand.infrastructure.snapshots import backups, rds, restore
+from stackhand.infrastructure.store import Store
+from stackhand.project import environments
 from stackhand.project.environments import Environment
-from stackhand.project.model import Stack
-from stackhand.project.xfields import Managed
+from stackhand.project.settings import settings
+from stackhand.project.stack import loading
+from stackhand.project.stack.model import Stack
+from stackhand.project.stack.xaws import Managed
 from stackhand.release import verbs as deploy
 from tests.checkout import ROOT
 from tests.cloud.fake_rollout import ACCOUNT, REGION

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release import acquire, submit, verification
 from stackhand.release.context import Pace
 from stackhand.release.manifest import Manifest, ReleasedService
+from stackhand.release.stages import acquire, submit, verification
 from tests.cloud.conftest import SERVICES, Cloud, Troubled
 from tests.cloud.fake_ecs import Accepted, Lost, Refused
 from tests.cloud.test_stages import refused, release, running

@@ -9,11 +9,13 @@ import pytest
 
 from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.project import environments
-from stackhand.release import rollback, rollback_plan, status, submit, target, verbs, verification
+from stackhand.release import target, verbs
+from stackhand.release.cloud import status
 from stackhand.release.context import Pace
 from stackhand.release.ecs import scaling
 from stackhand.release.manifest import Manifest, ReleasedService
-from stackhand.release.preflight import Preflight
+from stackhand.release.stages import rollback, rollback_plan, submit, verification
+from stackhand.release.stages.preflight import Preflight
 from tests.cloud.conftest import Cloud
 from tests.cloud.fake_ecs import definition
 from tests.cloud.fake_rollout import ACCOUNT, CLUSTER, REGION

@@ -19,10 +19,11 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import signing_key
 from stackhand.project import environments
 from stackhand.project.environments import Environment
-from stackhand.release import prepare, rollback, rollback_plan, submit, target
+from stackhand.release import target
 from stackhand.release.images import provenance, signature
 from stackhand.release.images.signature import ANNOTATION, SignedImage
 from stackhand.release.manifest import Manifest
+from stackhand.release.stages import prepare, rollback, rollback_plan, submit
 from tests.cloud.conftest import SERVICES, Cloud, _pushed
 from tests.cloud.test_stages import refused, release, running
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release import acquire, migration
 from stackhand.release.checkout import source
 from stackhand.release.heartbeat import Held
 from stackhand.release.images import build, registry
 from stackhand.release.manifest import Manifest, ReleasedService
+from stackhand.release.stages import acquire, migration
 from stackhand.release.target import parse, target_of
 from tests.cloud.conftest import Cloud
 from tests.cloud.repository import Repository

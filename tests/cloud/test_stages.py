@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release import acquire, migration, prepare, rollback, submit, target, verification
+from stackhand.release import target
 from stackhand.release.context import Pace
 from stackhand.release.manifest import KnownMigration, Manifest
+from stackhand.release.stages import acquire, migration, prepare, rollback, submit, verification
 from tests.cloud.conftest import BILL, SERVICES, Cloud
 from tests.cloud.fake_ecs import Accepted, Lost, Refused, definition
 

@@ -9,8 +9,8 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from stackhand.aws.waiting import Retry
 from stackhand.cli.failure import Failure
-from stackhand.infrastructure.bucket import Conflict, Document, Store
-from stackhand.infrastructure.restore import UnfinishedRestore
+from stackhand.infrastructure.snapshots.restore import UnfinishedRestore
+from stackhand.infrastructure.store import Conflict, Document, Store
 from stackhand.release.images.provenance import BuiltImages
 from stackhand.release.lease import Lease
 from stackhand.release.manifest import Manifest

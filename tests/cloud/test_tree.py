@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from stackhand.cli.failure import Failure
-from stackhand.project.model import Build, Service, Stack
-from stackhand.project.xfields import Fargate, Scale
+from stackhand.project.stack.model import Build, Service, Stack
+from stackhand.project.stack.xaws import Fargate, Scale
 from stackhand.release.checkout import export, source
 from stackhand.release.images import build
 from tests.cloud.repository import Repository

@@ -11,7 +11,7 @@ import pytest
 from stackhand.cli.failure import Failure
 from stackhand.database.mysql import CLIENT, MySQL
 from stackhand.local.engines.compose.engine import Compose
-from stackhand.project import loading
+from stackhand.project.stack import loading
 from stackhand.project.state import State
 from tests.checkout import docker, eventually
 

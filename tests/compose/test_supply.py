@@ -16,7 +16,7 @@ from typing import ClassVar
 import pytest
 
 from stackhand.containers import docker
-from stackhand.project.model import Build, Service
+from stackhand.project.stack.model import Build, Service
 from stackhand.release.images import build, sbom
 
 pytestmark = pytest.mark.compose

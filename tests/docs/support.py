@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from stackhand.project.composekeys import TARGETS, TOP_LEVEL, Support
+from stackhand.project.compose.composekeys import TARGETS, TOP_LEVEL, Support
 from tests.checkout import ROOT
 
 DOCUMENT = ROOT / "docs" / "compose-support.md"
 INTRODUCTION = """# Support for the Compose file
 
-Generated from `stackhand/project/composekeys.py` by `python -m tests.docs.support`.
+Generated from `stackhand/project/compose/composekeys.py` by `python -m tests.docs.support`.
 
 Compose resolves the files: `include`, `extends`, override files, anchors, profiles, `env_file` and variables work on
 every target. On the compose engine, Compose also runs the services, and every key has its usual effect. The tables say

@@ -9,8 +9,8 @@ from unittest import mock
 import pytest
 import yaml
 
-from stackhand.project import composeprogram, composesupport, resolution
-from stackhand.project.composekeys import TARGETS, TOP_LEVEL, Level
+from stackhand.project.compose import composeprogram, composesupport, resolution
+from stackhand.project.compose.composekeys import TARGETS, TOP_LEVEL, Level
 from tests.docs import support
 
 COMMAND = [{"command": ["true"]}]

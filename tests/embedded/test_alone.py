@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stackhand.project import ports
+from stackhand.system import ports
 from tests.checkout import Checkout
 from tests.leaks import Leaks
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from stackhand import version
-from stackhand.project import composefiles
+from stackhand.project.compose import composefiles
 from stackhand.system.roots import LOCK
 from tests import installed
 from tests.checkout import ROOT, free_ports
@@ -44,7 +44,8 @@ services:
 ADD_STATUS = f"""
 from pathlib import Path
 from stackhand.adoption import statusservice
-from stackhand.project import composefiles, loading
+from stackhand.project.compose import composefiles
+from stackhand.project.stack import loading
 added = statusservice.overlay(loading.load(Path.cwd(), {{}}))
 Path("{composefiles.OVERLAY}").write_text("services:\\n" + added.services + added.secrets)
 """

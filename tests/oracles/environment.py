@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from stackhand.infrastructure import services
+from stackhand.infrastructure.services import services, tfvars
 from stackhand.project import environments
 from tests import standin
 from tests.checkout import ROOT
@@ -69,7 +69,7 @@ def copy(folder: Path, terraform: str, variables: Mapping[str, str]) -> Path:
     for name, more in PROFILES.items():
         file = folder / f"{name}.tfvars.json"
         root, given = SERVICES.get(name) or (ROOT, services.variables_of(environments.load(name)))
-        services.write(file, root, given)
+        tfvars.write(file, root, given)
         written = {**json.loads(file.read_text(encoding="utf-8")), **more}
         file.write_text(json.dumps(written), encoding="utf-8")
         shutil.copy2(ROOT / "environments" / "staging.tfvars", folder / f"{name}.tfvars")

@@ -38,7 +38,7 @@ OURS = ("STACKHAND_", "PYTEST_", "ANSIBLE_", "COLUMNS", "LINES", "CI", "GITHUB_"
 
 SIGN = """
 import sys
-from stackhand.infrastructure.bucket import Store
+from stackhand.infrastructure.store import Store
 from stackhand.project import environments
 from stackhand.release.images import provenance, registry, signature
 from stackhand.release.manifest import Releases

@@ -22,7 +22,12 @@ PASSWORDS = {
 }
 """What its Compose file lacks for AWS, written as most write it: URLs with passwords, and without the usual ports."""
 STEPS = ["done", "done", "done", "done", "done", "rolled back", "done", "no leftovers"]
-NIGHTLY = """  nightly:
+MORE = """  api:
+    extends: {file: compose.yaml, service: web}
+    ports: !reset []
+    expose: ["3000"]
+    x-aws: {}
+  nightly:
     build: .
     command: [node, -e, "console.log('three orders')"]
     x-aws: {schedule: rate(1 day)}
@@ -50,7 +55,7 @@ def test_an_application_is_released_twice_and_a_bad_release_of_it_is_rolled_back
         file.write_text(text, encoding="utf-8")
         express.stackhand("init", "--yes")
         overlay = express.root / "compose.stackhand.yaml"
-        overlay.write_text(overlay.read_text(encoding="utf-8").replace("services:\n", f"services:\n{NIGHTLY}", 1))
+        overlay.write_text(overlay.read_text(encoding="utf-8").replace("services:\n", f"services:\n{MORE}", 1))
         staging = express.root / "environments" / "staging.tfvars"
         variables = staging.read_text(encoding="utf-8")
         written, count = re.subn(r"^nat +=.*", network, variables, flags=re.M)
@@ -69,8 +74,8 @@ def test_an_application_is_released_twice_and_a_bad_release_of_it_is_rolled_back
     table = said[said.index("step  ") :]
     assert re.findall(r"^\S.*?  +(\S.*?)  +\d+\.\d$", table, re.M)[1:] == STEPS
     assert len(re.findall(r"migrated .* web: exit code 0", said)) == 3
-    assert len(re.findall(r"rolled .* web, worker on ", said)) == 2
-    assert "web failed; " in said
+    assert len(re.findall(r"rolled .* api, web, worker on ", said)) == 2
+    assert re.search(r"\b(api|web|api and web|web and api) failed; ", said), said
     assert "worker has connected to what it needs\n" in said
     assert "nightly: exit code 0" in said
     assert re.search(r"the schedule of nightly starts \S+-rehearsal-nightly:\d+$", said, re.M)

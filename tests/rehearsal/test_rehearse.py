@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.compose, pytest.mark.slow, pytest.mark.timeout(900)]
 
 LIVE = """
 import json, sys
-from stackhand.release import environment_state, live
+from stackhand.release.cloud import environment_state, live
 
 found = live.checks(live.Live(environment_state.find(sys.argv[1]), polls=(0.0, 0.0)))
 print(json.dumps({each.name: each.verdict for each in found}))

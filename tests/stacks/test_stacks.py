@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from stackhand.local.engines.compose import inside
-from stackhand.project import composefiles
+from stackhand.project.compose import composefiles
 from tests.checkout import docker, eventually
 from tests.engines import COMPOSE, use
 from tests.stacks.foreign import Foreign, project

@@ -19,7 +19,7 @@ import moto.core.models  # noqa: F401 - it adds itself to botocore: before a ses
 import pytest
 from botocore.exceptions import ClientError
 
-from stackhand.infrastructure import services
+from stackhand.infrastructure.services import services, tfvars
 from stackhand.project import environments
 from tests import moto_server, standin
 from tests.checkout import ROOT, Checkout, Said
@@ -159,7 +159,7 @@ class Module:
     def files(self, environment: str, compose: str = "") -> list[str]:
         """Return the files of variables, the one with the services written for this environment."""
         written = self.path / "services.tfvars.json"
-        services.write(written, self.path.parent / compose, services.variables_of(environments.load(environment)))
+        tfvars.write(written, self.path.parent / compose, services.variables_of(environments.load(environment)))
         return [f"-var-file={self.path.parent}/environments/{environment}.tfvars", f"-var-file={written}"]
 
     def plan(

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from stackhand.infrastructure import dockerfiles, variable_rules
-from stackhand.project import loading
+from stackhand.infrastructure.check import variable_rules
+from stackhand.project.stack import dockerfile, loading
 from tests.checkout import ROOT, Said, clean_environment
 
 COMPOSE = """
@@ -189,7 +189,7 @@ def test_what_aws_takes_ends_with_0_and_the_paths_that_are_probed(tmp_path: Path
 def test_a_dockerfile_says_what_is_released_and_as_whom(tmp_path: Path, text: str, base: str, user: str) -> None:
     (tmp_path / "compose.yaml").write_text("services: {shop: {build: {context: ., args: {TAG: 2}}}}")
     (tmp_path / "Dockerfile").write_text(text)
-    released = dockerfiles.released(loading.load(tmp_path, {}).services["shop"], tmp_path)
+    released = dockerfile.released(loading.load(tmp_path, {}).services["shop"], tmp_path)
     assert released is not None
     assert (released.base, released.user) == (base, user)
 

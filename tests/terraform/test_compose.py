@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from stackhand.infrastructure import compose, differences
-from stackhand.infrastructure.references import Note
-from stackhand.project import loading
-from stackhand.project.composekeys import AWS, Level
+from stackhand.infrastructure.services import compose, differences
+from stackhand.infrastructure.services.references import Note
+from stackhand.project.compose.composekeys import AWS, Level
+from stackhand.project.stack import loading
 from tests.checkout import ROOT
 
 SCALE = {"min": 1, "max": 1, "cpu": 60, "memory": 70}

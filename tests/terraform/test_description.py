@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from stackhand.cli.failure import Failure
-from stackhand.infrastructure import compose
+from stackhand.infrastructure.services import compose
 from tests.checkout import ROOT
 
 SCALE = {"min": 1, "max": 3, "cpu": 60, "memory": 70}

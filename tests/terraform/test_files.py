@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stackhand.cli import packages
-from stackhand.infrastructure import services
+from stackhand.infrastructure.services import services, tfvars
 from stackhand.project import environments
 from tests.checkout import ROOT
 from tests.terraform.conftest import Module
@@ -35,7 +35,7 @@ def test_each_says_first_what_it_is_about() -> None:
 @pytest.mark.timeout(400)
 def test_their_own_tests_pass(module: Module) -> None:
     for name, variables in (("other", OTHER), ("longest", {})):
-        services.write(module.path / "tests" / name / "services.json", FOLDER / "tests" / name, variables)
+        tfvars.write(module.path / "tests" / name / "services.json", FOLDER / "tests" / name, variables)
     said = module.run("test", "-no-color", *module.files("staging")[1:], check=False)
     assert said.code == 0, said.out + said.err
     runs = len(re.findall(r'^run "', "".join(path.read_text() for path in FOLDER.glob("tests/*.tftest.hcl")), re.M))
@@ -53,7 +53,7 @@ def test_checkov_finds_nothing_and_is_told_why_it_skips(tmp_path: Path) -> None:
         "--var-file",
         str(tmp_path / "services.tfvars.json"),
     ]
-    services.write(tmp_path / "services.tfvars.json", ROOT, services.variables_of(environments.load("production")))
+    tfvars.write(tmp_path / "services.tfvars.json", ROOT, services.variables_of(environments.load("production")))
     said = subprocess.run([*program, *words, *production], capture_output=True, text=True, timeout=380, check=False)
     found = json.loads(said.stdout)
     assert [f"{each['check_id']} {each['resource']}" for each in found["results"]["failed_checks"]] == []

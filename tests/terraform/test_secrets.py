@@ -13,7 +13,7 @@ import pytest
 from moto import mock_aws
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import composed_secrets, secret_values
+from stackhand.infrastructure.secrets import composed_secrets, secret_values
 from stackhand.project import environments
 from stackhand.project.environments import Environment
 

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from stackhand.cli.failure import Failure
-from stackhand.infrastructure import compose, secret_values, services, terraform
+from stackhand.infrastructure.secrets import secret_values
+from stackhand.infrastructure.services import compose, services, tfvars
+from stackhand.infrastructure.terraform import terraform
 from stackhand.project.environments import Environment
 
 AWS = "{port: 80, cpu: 256, memory: 512, scale: {min: 1, max: 1, cpu: 60, memory: 70}}"
@@ -61,7 +63,7 @@ def write(folder: Path, **more: str) -> Path:
 
 
 def written(root: Path, **variables: str) -> dict[str, Any]:
-    services.write(root / "services.json", root, variables)
+    tfvars.write(root / "services.json", root, variables)
     return dict(json.loads((root / "services.json").read_text(encoding="utf-8")))
 
 
@@ -210,7 +212,7 @@ def test_an_environment_gives_its_settings_and_what_is_known_of_it() -> None:
 
 @pytest.mark.parametrize(("text", "seconds"), [("1m30s", 90), ("500ms", 1), ("2h0m0.5s", 7201), ("10s", 10)])
 def test_a_duration_of_compose_is_whole_seconds(text: str, seconds: int) -> None:
-    assert services.seconds(text) == seconds
+    assert tfvars.seconds(text) == seconds
 
 
 def test_files_that_compose_rejects_keep_nothing_from_being_removed(

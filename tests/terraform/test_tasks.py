@@ -12,8 +12,8 @@ import pytest
 from botocore.validate import ParamValidator
 
 from service.settings import Settings
-from stackhand.project import ports
 from stackhand.release import target
+from stackhand.system import ports
 from tests.checkout import ROOT
 from tests.cloud.strict import Strict
 from tests.terraform.plans import Plan, resources, tasks

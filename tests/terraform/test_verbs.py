@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from stackhand.cli.failure import Failure
-from stackhand.infrastructure import compose
+from stackhand.infrastructure.services import compose
 from tests.checkout import eventually
 from tests.terraform.conftest import BUCKET, Cloud
 

@@ -10,13 +10,13 @@ import pytest
 import yaml
 from msgspec import structs
 
-from stackhand.adoption import classification, files, generated, migrations, overlay, pin, repository, steps
+from stackhand.adoption import classification, files, generated, overlay, pin, repository, steps
 from stackhand.adoption.classification import Classified
 from stackhand.adoption.files import Answers
 from stackhand.adoption.generated import File
 from stackhand.cli.failure import Failure
-from stackhand.project import dockerfile, loading
-from stackhand.project.dockerfile import Image
+from stackhand.project.stack import dockerfile, loading
+from stackhand.project.stack.dockerfile import Image
 
 ANSWERS = Answers(stack="shop", public="web", region="eu-west-1", account="123456789012", health={"web": "/ok"})
 
@@ -206,7 +206,7 @@ def test_the_name_on_aws_is_one_that_aws_accepts(name: str, on_aws: str) -> None
 def test_a_framework_is_known_by_its_files(tmp_path: Path, path: str, content: str, command: str) -> None:
     (tmp_path / path).parent.mkdir(exist_ok=True)
     (tmp_path / path).write_text(content, encoding="utf-8")
-    assert migrations.command(tmp_path) == command
+    assert classification.migration(tmp_path) == command
 
 
 @pytest.mark.parametrize("before", [None, "", "node_modules\n", "node_modules", "a\n\n# mine\n"])

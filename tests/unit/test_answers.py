@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stackhand.project import answers, composeprogram, loading, resolution
+from stackhand.project.compose import answers, composeprogram, resolution
+from stackhand.project.stack import loading
 
 FILES = {
     "compose.yaml": """

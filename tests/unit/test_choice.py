@@ -19,8 +19,8 @@ from stackhand.database.server import Database, Statistics
 from stackhand.local.engines import login
 from stackhand.local.engines.compose.database import ComposeDatabase
 from stackhand.local.engines.engine import Engine
-from stackhand.project import loading
-from stackhand.project.model import Service, Stack
+from stackhand.project.stack import loading
+from stackhand.project.stack.model import Service, Stack
 from stackhand.project.state import State
 
 

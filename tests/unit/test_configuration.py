@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import configuration
-from stackhand.infrastructure.configuration import LOCK
+from stackhand.infrastructure.terraform import configuration
+from stackhand.infrastructure.terraform.configuration import LOCK
 
 
 def write(root: Path, **files: str) -> Path:

@@ -14,8 +14,8 @@ from stackhand.containers import docker, images
 from stackhand.containers.listing import Container
 from stackhand.local.engines import health
 from stackhand.local.engines.compose import containers, failures, gate, preflight, status
-from stackhand.project import loading
 from stackhand.project.memory import Served
+from stackhand.project.stack import loading
 from tests.checkout import ROOT
 
 SECRETS = {"POSTGRES_PASSWORD": "secret-1", "DATABASE_PASSWORD": "secret-3", "REDIS_PASSWORD": "secret-2"}

@@ -10,8 +10,8 @@ import pytest
 from stackhand.local.engines import damage
 from stackhand.local.engines.compose import remedy
 from stackhand.local.engines.embedded.servers import server_for
-from stackhand.project import loading
-from stackhand.project.model import Stack
+from stackhand.project.stack import loading
+from stackhand.project.stack.model import Stack
 from stackhand.project.state import State
 
 BAD_AOF = (

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from stackhand.cli.failure import Failure
-from stackhand.database import missing, outside
-from stackhand.database.outside import DumpRole, Outside
-from stackhand.database.restoring import LONGEST_NAME, spare_names
+from stackhand.database.restore import missing, outside
+from stackhand.database.restore.outside import DumpRole, Outside
+from stackhand.database.restore.restoring import LONGEST_NAME, spare_names
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stackhand.cli.failure import Failure
-from stackhand.project import composeprogram, dotenv, envfile
+from stackhand.project import dotenv
+from stackhand.project.compose import composeprogram, envfile
 
 TEXT = r"""# a comment
 A=plain

@@ -12,7 +12,7 @@ from stackhand.cli.failure import Failure
 from stackhand.local.engines import login
 from stackhand.local.engines.embedded.servers import server_for
 from stackhand.local.engines.embedded.servers.postgres import Postgres
-from stackhand.project import loading
+from stackhand.project.stack import loading
 from stackhand.project.state import State
 from tests.impostor import CLEAR, MD5, SASL, impostor
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
-from stackhand.project import loading
+from stackhand.project.stack import loading
 from stackhand.project.state import State
 
 SERVICES = """

@@ -10,14 +10,15 @@ import msgspec
 import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import existing, restore, services
 from stackhand.infrastructure.documents import Effect, Resource, TerraformPlan
-from stackhand.infrastructure.plan import Summary
-from stackhand.infrastructure.services import CloudServices
+from stackhand.infrastructure.plan.plan import Summary
+from stackhand.infrastructure.services import existing, services
+from stackhand.infrastructure.services.services import CloudServices
+from stackhand.infrastructure.snapshots import restore
 from stackhand.project import environments
 from stackhand.project.environments import Environment
-from stackhand.project.model import Stack
-from stackhand.project.probes import ProbeReport
+from stackhand.project.stack.model import Stack
+from stackhand.project.stack.probes import ProbeReport
 from stackhand.release import plan as release_plan
 from stackhand.release.images import provenance
 from tests.checkout import ROOT

@@ -16,7 +16,8 @@ from stackhand.local.engines.embedded import accounts, folders
 from stackhand.local.engines.embedded.accounts import NUMBERS, Account
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
 from stackhand.local.engines.embedded.servers import server_for
-from stackhand.project import loading, ownership
+from stackhand.project import ownership
+from stackhand.project.stack import loading
 from stackhand.project.state import State
 from tests.accounts import NAME, require_root
 from tests.checkout import ROOT

@@ -10,12 +10,12 @@ import pytest
 
 from stackhand.containers import docker, images
 from stackhand.development import verbs as development
-from stackhand.infrastructure import process
+from stackhand.infrastructure.terraform import process
 from stackhand.local.engines.compose.engine import Compose
 from stackhand.local.engines.embedded import accounts
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
 from stackhand.local.engines.engine import Engine
-from stackhand.project import loading
+from stackhand.project.stack import loading
 from stackhand.project.state import State
 
 WORDS = ["printf", r"caf\351\n"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stackhand.local.engines.compose import mounts
+from stackhand.local.engines.compose import volumes
 from stackhand.local.engines.compose.database import NEVER_SERVED
 
 FRESH = ("PG_VERSION", "base/1/1259", "base/1/1259_fsm", "base/1/pg_filenode.map", "base/5/", "pg_tblspc/")
@@ -62,9 +62,9 @@ def document(mount: dict[str, Any], **volume: Any) -> dict[str, Any]:
     ],
 )
 def test_the_volume_is_the_one_at_the_data_folder(found: dict[str, Any], name: str | None) -> None:
-    assert mounts.own_volume(found, "postgres", mounts.of_postgres([])) == name
+    assert volumes.own_volume(found, "postgres", volumes.folder_of_postgres([])) == name
 
 
 def test_the_data_folder_is_where_the_environment_says() -> None:
-    assert mounts.of_postgres(["PATH=/bin", "PGDATA=/image", "PGDATA=/own"]) == "/own"
-    assert mounts.of_postgres(["PATH=/bin"]) == mounts.PGDATA
+    assert volumes.folder_of_postgres(["PATH=/bin", "PGDATA=/image", "PGDATA=/own"]) == "/own"
+    assert volumes.folder_of_postgres(["PATH=/bin"]) == volumes.PGDATA

@@ -13,13 +13,14 @@ import pytest
 from stackhand.ansible import playbook
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.reporter import Reporter
-from stackhand.infrastructure import cost, plan, process, windows
 from stackhand.infrastructure.documents import Resource, TerraformPlan
-from stackhand.infrastructure.plan import concerns_of, numbers, rows, summary
-from stackhand.infrastructure.terraform import Terraform
+from stackhand.infrastructure.plan import cost, plan, windows
+from stackhand.infrastructure.plan.plan import concerns_of, numbers, rows, summary
+from stackhand.infrastructure.terraform import process
+from stackhand.infrastructure.terraform.terraform import Terraform
 from stackhand.project import environments
 from stackhand.project.environments import Environment
-from stackhand.project.probes import ProbeReport
+from stackhand.project.stack.probes import ProbeReport
 from stackhand.release import plan as release_plan
 from stackhand.release import verbs
 from tests.checkout import ROOT

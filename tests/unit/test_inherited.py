@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
-from stackhand.project import inherited, loading
+from stackhand.project import inherited
+from stackhand.project.stack import loading
 from stackhand.project.state import State
 from tests.checkout import ROOT
 from tests.shells import HOSTILE
@@ -63,10 +64,10 @@ REACHES = {
 
 WHOLE_SHELL = {
     "stackhand/development/verbs.py": "a developer's own tools",
-    "stackhand/local/engines/embedded/launch.py": "ps, which reads nothing of it",
+    "stackhand/local/engines/embedded/supervisor/launch.py": "ps, which reads nothing of it",
     "stackhand/cli/packages.py": "inv, which has a list of its own",
-    "stackhand/project/ports.py": "lsof, which reads nothing of it",
-    "stackhand/local/engines/embedded/supervisor.py": "launch.py, which becomes a program with a complete environment",
+    "stackhand/system/ports.py": "lsof, which reads nothing of it",
+    "stackhand/local/engines/embedded/supervisor/supervisor.py": "launch.py, whose environment is complete",
 }
 
 

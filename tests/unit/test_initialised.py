@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stackhand.infrastructure.initialised import Initialised
+from stackhand.infrastructure.terraform.initialisation import Initialised
 
 
 class Folder:

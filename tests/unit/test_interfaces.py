@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from stackhand.infrastructure import cloud_check, interfaces, services
+from stackhand.infrastructure.check import cloud_check, interfaces
 from stackhand.infrastructure.documents import TerraformPlan
+from stackhand.infrastructure.services import services
 from stackhand.project.environments import Environment
-from stackhand.project.model import Stack
+from stackhand.project.stack.model import Stack
 from tests.checkout import ROOT
 
 FOLDER = ROOT / "terraform" / "tests" / "other"

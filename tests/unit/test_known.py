@@ -9,9 +9,10 @@ import pytest
 
 from stackhand.local.engines.embedded import known
 from stackhand.local.engines.embedded.site import Site
-from stackhand.project import loading, model, ports
 from stackhand.project.memory import Memory
+from stackhand.project.stack import loading, model
 from stackhand.project.state import State
+from stackhand.system import ports
 
 FILE = """
 services:

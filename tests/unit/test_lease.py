@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.bucket import Conflict, Document, Store
+from stackhand.infrastructure.store import Conflict, Document, Store
 from stackhand.release import lease
 from stackhand.release.lease import KEY, LASTS, POLL, Lease, LeaseClient
 

@@ -11,10 +11,11 @@ from stackhand.cli.failure import Failure
 from stackhand.local.engines import health
 from stackhand.local.engines.compose.engine import Compose
 from stackhand.local.engines.embedded.servers import server_for
-from stackhand.project import loading, model
 from stackhand.project.memory import HealthQuestion
+from stackhand.project.stack import loading, model
+from stackhand.project.stack.xaws import Capacity, Fargate, Job, Managed, Release, Scale, XAws
+from stackhand.project.stack.xfields import Embedded
 from stackhand.project.state import State
-from stackhand.project.xfields import Capacity, Embedded, Fargate, Job, Managed, Release, Scale, XAws
 from tests.checkout import ROOT
 
 VARIABLES = {

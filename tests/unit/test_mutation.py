@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import tomllib
 
 import psutil
@@ -12,7 +13,7 @@ from stackhand.cli.failure import Failure
 from stackhand.development import mutation
 from stackhand.development import verbs as development
 from stackhand.development.mutation import MODULES, TESTS, Score, scores, too_low
-from tests.checkout import ROOT
+from tests.checkout import ROOT, clean_environment
 
 FINISHED = """
     service.cache.xǁCacheǁ__init____mutmut_1: killed
@@ -87,3 +88,9 @@ def test_what_a_test_started_that_was_cut_off_ends_too() -> None:
         mutation.end_session(child.pid)
         psutil.wait_procs([orphan], 10)
     assert not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE
+
+
+def test_its_tests_are_found_without_the_parts_of_pytest_that_it_leaves_out() -> None:
+    words = [sys.executable, "-m", "pytest", "--quiet", "--collect-only", *mutation.QUIET, *TESTS]
+    said = subprocess.run(words, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stdout

@@ -17,9 +17,10 @@ from stackhand.local import verbs as local
 from stackhand.local.engines.compose import volumes
 from stackhand.local.engines.compose.engine import Compose
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
-from stackhand.local.engines.engine import StoredData
-from stackhand.project import loading, ownership
+from stackhand.local.engines.status import StoredData
+from stackhand.project import ownership
 from stackhand.project.memory import ComposeProject, Memory
+from stackhand.project.stack import loading
 from stackhand.project.state import State
 
 NOBODY = "unix:///nonexistent/docker.sock"

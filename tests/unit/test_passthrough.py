@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from stackhand.project import inherited, loading, passthrough
+from stackhand.project import inherited, passthrough
+from stackhand.project.stack import loading
 
 IMAGE = "services: {api: {image: x, %s}}\n"
 BUILD = "services: {api: {build: {context: ., args: %s}}}\n"

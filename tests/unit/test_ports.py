@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stackhand.project import ports
+from stackhand.system import ports
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from stackhand.project import probes
-from stackhand.project.probes import Web
-from stackhand.project.xfields import Probe
+from stackhand.project.stack import probes
+from stackhand.project.stack.probes import Web
+from stackhand.project.stack.xaws import Probe
 
 WEB = Web(["/*"], "/healthz")
 API = Web(["/api/*", "/health*", "/version"], "/health", Probe("/health/all", "/version"))

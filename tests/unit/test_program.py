@@ -107,7 +107,14 @@ def test_wrong_usage_is_a_sentence_with_what_to_do_next(typed: str, words: str, 
 
 @pytest.mark.parametrize(
     ("typed", "shown"),
-    [("", "Available tasks:"), ("help", "Available tasks:"), ("help up", "wait until every service is healthy")],
+    [
+        ("", "Available verbs:"),
+        ("help", "Available verbs:"),
+        ("help up", "wait until every service is healthy"),
+        ("--help", "Usage: ./inv [options] VERB"),
+        ("--help logs", "Usage: ./inv logs [SERVICE ...] [options]\n\nShow service logs."),
+        ("--help run", "Usage: ./inv run JOB [options]\n"),
+    ],
 )
 def test_help_is_the_list_or_that_of_a_verb(typed: str, shown: str) -> None:
     said = inv(typed)

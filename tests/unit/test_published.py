@@ -14,7 +14,7 @@ from stackhand.local.engines import health
 from stackhand.local.engines.compose import containers, status
 from stackhand.local.engines.status import ServiceStatus
 from stackhand.project.memory import HealthQuestion
-from stackhand.project.model import Port, Service, Stack
+from stackhand.project.stack.model import Port, Service, Stack
 
 
 def service(name: str, *ports: Port, health: str | None = None) -> Service:

@@ -11,7 +11,7 @@ from stackhand.cli.loglines import Line
 from stackhand.local import readiness
 from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.status import ServiceStatus
-from stackhand.project.model import Service
+from stackhand.project.stack.model import Service
 
 
 def refusal(state: str, answer: str, *, unsupported: tuple[str, ...] = (), runs: bool = True) -> Any:

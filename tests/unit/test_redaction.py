@@ -24,12 +24,12 @@ from stackhand.cli.failure import Failure
 from stackhand.cli.reporter import Reporter, StepReport
 from stackhand.database import notes
 from stackhand.database.postgres import PostgreSQL
-from stackhand.infrastructure.bucket import Store
+from stackhand.infrastructure.store import Store
 from stackhand.redaction import Redactor, known, patterns
 from stackhand.redaction.former import Former
 from stackhand.redaction.known import Known
-from stackhand.release import report
 from stackhand.release.images import provenance, sbom
+from stackhand.release.stages import report
 from tests.encodings import AS_A_WORD, ENCODINGS
 
 SECRET = "p4ss/w%rd+&'\"<é>$$ \\x"

@@ -21,9 +21,11 @@ import pytest
 from stackhand.ansible.events import EVENTS
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.reporter import Reporter
-from stackhand.infrastructure import terraform
-from stackhand.local.engines.embedded.launch import birth
-from stackhand.project import environments, loading
+from stackhand.infrastructure.terraform import initialisation
+from stackhand.infrastructure.terraform.terraform import Terraform
+from stackhand.local.engines.embedded.supervisor.launch import birth
+from stackhand.project import environments
+from stackhand.project.stack import loading
 from stackhand.project.state import LOCK_HELD
 from stackhand.rehearsal import (
     address,
@@ -386,7 +388,7 @@ exec sleep 60
     monkeypatch.setenv("STACKHAND_TERRAFORM", str(program))
     monkeypatch.delenv("TF_PLUGIN_CACHE_DIR", raising=False)
     began = time.monotonic()
-    terraform.require_providers(environments.load("rehearsal"))
+    initialisation.require_providers(Terraform(environments.load("rehearsal")))
     assert time.monotonic() - began < 30
 
 

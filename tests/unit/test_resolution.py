@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stackhand.cli.failure import Failure
-from stackhand.project import answers, composeprogram, loading, model, resolution
-from stackhand.project.composeprogram import Resolver
+from stackhand.project.compose import answers, composeprogram, resolution
+from stackhand.project.compose.composeprogram import Resolver
+from stackhand.project.stack import loading, model
 from tests.checkout import ROOT
 
 PLUGIN = answers.plugin_program()

@@ -9,8 +9,9 @@ import pytest
 from service.settings import SCHEMA, Address, Settings
 from stackhand.adoption import statusservice
 from stackhand.cli.failure import Failure
-from stackhand.project import composefiles, loading
-from stackhand.project.model import Stack
+from stackhand.project.compose import composefiles
+from stackhand.project.stack import loading
+from stackhand.project.stack.model import Stack
 from stackhand.system.roots import CONTENT
 
 OFFICIAL = """

@@ -13,14 +13,14 @@ import pytest
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local import testing
 from stackhand.local.engines.status import ServiceStatus
-from stackhand.project import loading
-from stackhand.project.model import Port, Stack
+from stackhand.project.stack import loading
+from stackhand.project.stack.model import Port, Stack
 from tests.checkout import ROOT, clean_environment, eventually
 
 RUN = """
 import os, pathlib
 from stackhand.local import testing
-from stackhand.project.model import Stack
+from stackhand.project.stack.model import Stack
 testing._run(Stack("shop", pathlib.Path(), {}, test=("sh", "-c", "echo $$ > pid; exec sleep 60")), os.environ)
 """
 

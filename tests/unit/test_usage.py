@@ -11,7 +11,7 @@ import pytest
 from invoke.exceptions import Exit
 from invoke.parser.context import ParserContext
 
-from stackhand.project import loading
+from stackhand.project.stack import loading
 from stackhand.tasks import composeoptions
 from stackhand.tasks.program import Inv, NoConfig
 from tests.checkout import ROOT

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local.engines.engine import Engine
-from stackhand.project.model import Stack
+from stackhand.project.stack.model import Stack
 from stackhand.project.state import State
 
 NAMES = ("compose", "embedded")

@@ -4,82 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from subprocess import CompletedProcess
 from typing import ClassVar
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import Line
-from stackhand.cli.reporter import StepReport
 from stackhand.local.engines.login import Login
-from stackhand.local.engines.status import ServiceStatus
-from stackhand.project import ports
+from stackhand.local.engines.status import ServiceStatus, Started, StoredData
 from stackhand.project.memory import EngineName, HealthQuestion
-from stackhand.project.model import Service, Stack
+from stackhand.project.stack.model import Service, Stack
 from stackhand.project.state import State
+from stackhand.system import ports
 
 ANSWER_WITHIN = 1.6
 """Seconds in which this machine tells how its services are: `./inv status` answers within two, whatever hangs."""
 CONNECT_WITHIN = 10
 """Seconds that a program of PostgreSQL waits for a server that lets it in, and does not answer."""
-
-
-@dataclass
-class Started:
-    """How the start of one service went.
-
-    Args:
-        name: the service.
-        changed: whether anything was done; False when it ran already, as it would be started now.
-        message: its last health answer.
-        seconds: from the moment it was told to start.
-        address: where it can be reached.
-        after: the services it waited for.
-        notes: sentences on what is worth knowing.
-    """
-
-    name: str
-    changed: bool
-    message: str
-    seconds: float
-    address: str
-    after: list[str]
-    notes: list[str] = field(default_factory=list)
-
-    def step(self) -> StepReport:
-        """Return the line that the console shows."""
-        message = f"{self.message} at {self.address}" if self.address else self.message
-        return StepReport(self.name, message, self.seconds, self.notes, self.after)
-
-
-@dataclass(frozen=True)
-class StoredData:
-    """A folder or volume in which services keep data.
-
-    Args:
-        place: what it is, in words.
-        size: in bytes; None where that is not known.
-        since: when it was made, in seconds since the epoch; None where that is not known.
-        volume: whether it is a volume of a container engine, and not in `.stackhand/`.
-    """
-
-    place: str
-    size: int | None = None
-    since: float | None = None
-    volume: bool = False
-
-    def __str__(self) -> str:
-        size = "" if self.size is None else _readable(self.size)
-        since = (
-            "" if self.since is None else f"since {datetime.fromtimestamp(self.since, UTC).astimezone():%Y-%m-%d %H:%M}"
-        )
-        facts = ", ".join(filter(None, (size, since)))
-        return f"{self.place} ({facts})" if facts else self.place
-
-
-def _readable(size: int) -> str:
-    return f"{size / 2**20:.1f} MiB" if size >= 2**20 else f"{size / 2**10:.1f} KiB"
 
 
 class Engine(ABC):

@@ -14,7 +14,7 @@ from http.client import HTTPException
 
 from stackhand.local.engines import login
 from stackhand.project.memory import HealthQuestion
-from stackhand.project.model import Service
+from stackhand.project.stack.model import Service
 from stackhand.system import http
 
 ANSWER_WITHIN = 1.0
@@ -83,7 +83,8 @@ def ask(question: HealthQuestion) -> Answer:
             case "redis":
                 answer = _redis(question)
             case "tcp":
-                answer = _tcp(question)
+                with socket.create_connection((question.host, question.port), timeout=ANSWER_WITHIN):
+                    answer = Answer(healthy=True, message="port open")
             case "inside" | "process":
                 answer = Answer(healthy=True, message=UNCHECKED)
     except TimeoutError:
@@ -145,8 +146,3 @@ def _redis(question: HealthQuestion) -> Answer:
     if not secret and last[0].startswith("-NOAUTH"):  # its password is not ours to know, and it answers
         return Answer(healthy=True, message="asks for a password")
     return Answer(last[0] == "+PONG", last[0].lstrip("+-"))
-
-
-def _tcp(question: HealthQuestion) -> Answer:
-    with socket.create_connection((question.host, question.port), timeout=ANSWER_WITHIN):
-        return Answer(healthy=True, message="port open")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stackhand.project.model import Service
+from stackhand.project.stack.model import Service
 from stackhand.project.state import State
 
 UNLOGGED = "SET log_min_error_statement = panic"

@@ -11,7 +11,7 @@ from typing import Any
 
 from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.health import ANSWER_WITHIN
-from stackhand.project.model import Service
+from stackhand.project.stack.model import Service
 from stackhand.system import http
 
 WATCHES = "HEALTH_TARGETS"

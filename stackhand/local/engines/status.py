@@ -1,14 +1,16 @@
-"""How a service is, in the words that both engines, `status` and the page use."""
+"""What an engine reports: how a service started, how it is, and what data it keeps, in the words that all share."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import psutil
 
+from stackhand.cli.reporter import StepReport
 from stackhand.local.reports import PortReport, ServiceReport
-from stackhand.project.model import EVERYWHERE, Port
+from stackhand.project.stack.model import EVERYWHERE, Port
 
 HEALTHY = {"healthy", "done"}
 
@@ -89,3 +91,60 @@ class ServiceStatus:
             self.pid,
             None if self.since is None else max(0, round(time.time() - self.since)),
         )
+
+
+@dataclass
+class Started:
+    """How the start of one service went.
+
+    Args:
+        name: the service.
+        changed: whether anything was done; False when it ran already, as it would be started now.
+        message: its last health answer.
+        seconds: from the moment it was told to start.
+        address: where it can be reached.
+        after: the services it waited for.
+        notes: sentences on what is worth knowing.
+    """
+
+    name: str
+    changed: bool
+    message: str
+    seconds: float
+    address: str
+    after: list[str]
+    notes: list[str] = field(default_factory=list)
+
+    def step(self) -> StepReport:
+        """Return the line that the console shows."""
+        message = f"{self.message} at {self.address}" if self.address else self.message
+        return StepReport(self.name, message, self.seconds, self.notes, self.after)
+
+
+@dataclass(frozen=True)
+class StoredData:
+    """A folder or volume in which services keep data.
+
+    Args:
+        place: what it is, in words.
+        size: in bytes; None where that is not known.
+        since: when it was made, in seconds since the epoch; None where that is not known.
+        volume: whether it is a volume of a container engine, and not in `.stackhand/`.
+    """
+
+    place: str
+    size: int | None = None
+    since: float | None = None
+    volume: bool = False
+
+    def __str__(self) -> str:
+        size = "" if self.size is None else _readable(self.size)
+        since = (
+            "" if self.since is None else f"since {datetime.fromtimestamp(self.since, UTC).astimezone():%Y-%m-%d %H:%M}"
+        )
+        facts = ", ".join(filter(None, (size, since)))
+        return f"{self.place} ({facts})" if facts else self.place
+
+
+def _readable(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB" if size >= 2**20 else f"{size / 2**10:.1f} KiB"

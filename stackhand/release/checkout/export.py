@@ -76,7 +76,8 @@ def placed(root: Path) -> tuple[Path, str]:
 
 def _check_out(repository: Path, commit: str, paths: Sequence[str], target: Path) -> None:
     """Write the files of a commit, with its submodules; neither the index nor the work tree is touched."""
-    listed = names("ls-tree", "-r", "-z", "--full-tree", commit, "--", *_anywhere(paths), folder=repository)
+    chosen = [] if "." in paths else paths  # to `git ls-tree` none means all
+    listed = names("ls-tree", "-r", "-z", "--full-tree", commit, "--", *chosen, folder=repository)
     entries = [entry.partition("\t") for entry in listed]
     files = [name for what, _, name in entries if not _inner(what)]
     with tempfile.TemporaryDirectory(prefix="stackhand-") as scratch:
@@ -111,11 +112,6 @@ def _within(submodules: Iterable[str], paths: Sequence[str]) -> dict[str, Sequen
         elif below := [os.path.relpath(path, name) for path in paths if path.startswith(f"{name}/")]:
             folders[name] = below
     return folders
-
-
-def _anywhere(paths: Sequence[str]) -> Sequence[str]:
-    """Return paths as `git ls-tree` takes them: none means all."""
-    return [] if "." in paths else paths
 
 
 def _copy(folder: Path, paths: Sequence[str], target: Path) -> None:

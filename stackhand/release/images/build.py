@@ -15,13 +15,14 @@ from stackhand.aws.waiting import Notify
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import api, docker
 from stackhand.containers.images import build_failed, certificates, steps, stream
-from stackhand.infrastructure import compose, signing_key
-from stackhand.infrastructure.bucket import Store
-from stackhand.infrastructure.dockerfiles import TARGET
+from stackhand.infrastructure import signing_key
+from stackhand.infrastructure.services import compose
+from stackhand.infrastructure.store import Store
 from stackhand.project import inherited
 from stackhand.project.environments import Environment
-from stackhand.project.model import Build, Service
-from stackhand.project.xfields import Fargate
+from stackhand.project.stack.dockerfile import TARGET
+from stackhand.project.stack.model import Build, Service
+from stackhand.project.stack.xaws import Fargate
 from stackhand.release.checkout import export, source
 from stackhand.release.images import provenance, registry, signature
 from stackhand.release.target import Repository

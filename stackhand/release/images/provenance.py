@@ -20,10 +20,11 @@ import msgspec
 from stackhand import redaction
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import docker
-from stackhand.infrastructure import account, compose, existing, services
-from stackhand.infrastructure.bucket import Store
+from stackhand.infrastructure import account
+from stackhand.infrastructure.services import compose, existing, services
+from stackhand.infrastructure.store import Store
 from stackhand.project.environments import Environment
-from stackhand.project.xfields import Fargate, Job
+from stackhand.project.stack.xaws import Fargate, Job
 from stackhand.release import manifest
 from stackhand.release.checkout.source import COMMIT
 from stackhand.release.context import Context

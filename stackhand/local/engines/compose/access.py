@@ -17,7 +17,7 @@ from stackhand.local.engines.compose.existing import ExistingContainers
 from stackhand.local.engines.engine import CONNECT_WITHIN
 from stackhand.local.engines.login import SUPERUSER, Login, own_settings, wanted
 from stackhand.project import inherited
-from stackhand.project.model import Service, Stack
+from stackhand.project.stack.model import Service, Stack
 from stackhand.project.state import State
 from stackhand.system import program
 

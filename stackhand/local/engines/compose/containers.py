@@ -23,7 +23,7 @@ from stackhand.local.engines import health, status
 from stackhand.local.engines.compose import inside
 from stackhand.project import inherited
 from stackhand.project.memory import HealthQuestion
-from stackhand.project.model import Port, Service
+from stackhand.project.stack.model import Port, Service
 
 INIT = "docker-init"
 SAME_START = 5.0

@@ -15,11 +15,11 @@ import msgspec
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import docker, images
 from stackhand.local.engines import login
-from stackhand.local.engines.compose import containers, failures, gate, mounts, superuser
+from stackhand.local.engines.compose import containers, failures, gate, superuser, volumes
 from stackhand.local.engines.login import UNTRIGGERED
 from stackhand.project import inherited
 from stackhand.project.memory import DatabaseVolume, Memory
-from stackhand.project.model import Service
+from stackhand.project.stack.model import Service
 from stackhand.system import program
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ class ComposeDatabase:
         name = images.image_of(service, self._engine.stack)
         image = json.loads(docker.run("image", "inspect", "--format", "{{json .Config.Env}}", name).stdout) or []
         own = [f"{key}={value}" for key, value in service.environment.items()]
-        return mounts.own_volume(document, service.name, mounts.of_postgres([*image, *own]))
+        return volumes.own_volume(document, service.name, volumes.folder_of_postgres([*image, *own]))
 
     def _facts(self, service: Service) -> superuser.Facts:
         """Ask the server of itself, as a role that the volume knows: the socket asks for no password."""

@@ -13,10 +13,10 @@ from stackhand.local.engines.compose import containers, failures, gate, prefligh
 from stackhand.local.engines.compose.access import ContainerAccess
 from stackhand.local.engines.compose.database import ComposeDatabase
 from stackhand.local.engines.compose.volumes import require_own
-from stackhand.local.engines.engine import Started
-from stackhand.project import composefiles
+from stackhand.local.engines.status import Started
+from stackhand.project.compose import composefiles
 from stackhand.project.memory import ComposeProject, Served
-from stackhand.project.model import TARGETS, Service
+from stackhand.project.stack.model import TARGETS, Service
 
 
 class Compose(ContainerAccess):

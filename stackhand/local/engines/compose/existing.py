@@ -12,8 +12,8 @@ from stackhand.containers.listing import Container
 from stackhand.containers.unavailable import Unavailable
 from stackhand.local.engines import health
 from stackhand.local.engines.compose import containers, status, volumes
-from stackhand.local.engines.engine import Engine, StoredData
-from stackhand.local.engines.status import ServiceStatus
+from stackhand.local.engines.engine import Engine
+from stackhand.local.engines.status import ServiceStatus, StoredData
 from stackhand.project.memory import HealthQuestion, Served
 from stackhand.system import waiting
 

@@ -9,8 +9,8 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers.listing import Container
 from stackhand.local.engines import health
 from stackhand.local.engines.compose import containers, failures
-from stackhand.local.engines.engine import Started
-from stackhand.project.model import Service
+from stackhand.local.engines.status import Started
+from stackhand.project.stack.model import Service
 
 POLL = 0.1
 """Seconds between two looks."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from stackhand.containers.listing import Container
 from stackhand.local.engines import damage
-from stackhand.local.engines.compose import mounts
+from stackhand.local.engines.compose import volumes
 
 DISK = "free space on the disk of the container engine (docker system prune removes unused data), then ./inv up"
 
@@ -25,16 +25,16 @@ def of(service: str, container: Container, lines: Sequence[str]) -> str:
         return "use the image of that version, or ./inv down --volumes, which removes the data"
     if damage.disk_full(lines):
         return DISK
-    if damage.postgres(lines) and (volume := mounts.volume_with(container, _data_folder(container))):
+    if damage.postgres(lines) and (volume := volumes.volume_with(container, _data_folder(container))):
         return f"{_move_away(volume, container)}, and ./inv db.restore NAME if you have a snapshot"
-    if damage.redis(lines) and (volume := mounts.volume_with(container, mounts.REDIS)):
+    if damage.redis(lines) and (volume := volumes.volume_with(container, volumes.REDIS)):
         return f"{_move_away(volume, container)}, which starts empty"
     return f"fix it, then ./inv up (full log: ./inv logs {service})"
 
 
 def hints(container: Container, lines: Sequence[str]) -> list[str]:
     """Return further ways: a damaged append-only file can be cut off at the damage."""
-    file, volume = damage.truncatable(lines), mounts.volume_with(container, mounts.REDIS)
+    file, volume = damage.truncatable(lines), volumes.volume_with(container, volumes.REDIS)
     if file is None or volume is None or not file.endswith(".incr.aof"):
         return []
     path = f"/data/appendonlydir/{file}"
@@ -53,7 +53,7 @@ def _move_away(volume: str, container: Container) -> str:
 
 
 def _data_folder(container: Container) -> str:
-    return mounts.of_postgres(container["Config"].get("Env") or [])
+    return volumes.folder_of_postgres(container["Config"].get("Env") or [])
 
 
 def _image(container: Container) -> str:

@@ -12,7 +12,7 @@ from stackhand.local.engines import health
 from stackhand.local.engines.compose import containers, gate
 from stackhand.local.engines.status import ServiceStatus
 from stackhand.project.memory import HealthQuestion, Served
-from stackhand.project.model import Service
+from stackhand.project.stack.model import Service
 
 WORDS = {"created": "stopped", "restarting": "starting"}
 """Our words for a container's states, where they are not `failed`."""

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from stackhand.cli.failure import Failure
 from stackhand.containers import docker
-from stackhand.project import inherited, resolution
+from stackhand.project import inherited
+from stackhand.project.compose import resolution
 from stackhand.project.state import State
 
 

@@ -14,7 +14,7 @@ import msgspec
 from stackhand.cli.failure import Failure
 from stackhand.local.engines import login
 from stackhand.local.engines.login import BOOTSTRAP_OID
-from stackhand.project.model import Service
+from stackhand.project.stack.model import Service
 from stackhand.system import program
 
 Ask = Callable[..., str]

@@ -1,21 +1,25 @@
-"""The volumes of a checkout, which outlive its containers and a change of the engine."""
+"""The volumes of a checkout, which outlive its containers and a change of the engine; and which folder is in which."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from http.client import HTTPException
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from msgspec import structs
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import api, docker
-from stackhand.local.engines.engine import StoredData
-from stackhand.project import settings
+from stackhand.local.engines.status import StoredData
+from stackhand.project.settings import settings
 from stackhand.project.state import State
+
+REDIS = "/data"
+PGDATA = "/var/lib/postgresql/data"
+"""Where the official image has it, unless the variable of that name says otherwise."""
 
 
 def remembered(state: State) -> bool:
@@ -93,3 +97,27 @@ def _created(volume: dict[str, Any]) -> float | None:
         return datetime.fromisoformat(str(volume.get("CreatedAt"))).timestamp()
     except ValueError:
         return None
+
+
+def folder_of_postgres(environment: Iterable[str]) -> str:
+    """Return the folder of PostgreSQL's data, from the environment of a container or image."""
+    variables = dict(each.split("=", 1) for each in environment if "=" in each)
+    return variables.get("PGDATA") or PGDATA
+
+
+def volume_with(container: Mapping[str, Any], folder: str) -> str | None:
+    """Return the volume of a container that has a folder, whole; None where it is in no volume."""
+    wanted = PurePosixPath(folder)
+    places = {PurePosixPath(each.get("Destination", "")): each for each in container.get("Mounts", [])}
+    nearest: Mapping[str, Any] = next((places[each] for each in (wanted, *wanted.parents) if each in places), {})
+    return str(nearest["Name"]) if nearest.get("Type") == "volume" else None
+
+
+def own_volume(document: Mapping[str, Any], service: str, folder: str) -> str | None:
+    """Return the volume that `docker compose config` gives a service at just that folder, with nothing else in it."""
+    for mount in document["services"][service].get("volumes") or []:
+        if mount["type"] == "volume" and PurePosixPath(mount["target"]) == PurePosixPath(folder):
+            volume = document.get("volumes", {}).get(mount.get("source")) or {}
+            if not volume.get("external") and not (mount.get("volume") or {}).get("subpath"):
+                return volume.get("name")
+    return None

@@ -15,7 +15,7 @@ from stackhand.local.engines.embedded.servers.postgres import Postgres
 from stackhand.local.engines.engine import CONNECT_WITHIN
 from stackhand.local.engines.login import Login, own_settings
 from stackhand.project import inherited
-from stackhand.project.model import Service
+from stackhand.project.stack.model import Service
 from stackhand.system import program as system_program
 
 

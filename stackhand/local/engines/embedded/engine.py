@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -13,13 +12,14 @@ from typing import NamedTuple
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.local.engines.embedded import folders, gate, parallel, processes, removal
+from stackhand.local.engines.embedded import folders, gate, parallel, removal
 from stackhand.local.engines.embedded.access import ProgramAccess
 from stackhand.local.engines.embedded.servers import Program, Server
-from stackhand.local.engines.embedded.supervisor import UNKNOWN
-from stackhand.local.engines.engine import Started
-from stackhand.project import trees
-from stackhand.project.model import Service
+from stackhand.local.engines.embedded.supervisor import processes
+from stackhand.local.engines.status import Started
+from stackhand.project import private
+from stackhand.project.stack.model import Service
+from stackhand.system import trees
 
 STOP_WITHIN = 10.0
 STOP_POLL = 0.01
@@ -59,19 +59,11 @@ class EmbeddedEngine(ProgramAccess):
             if path.stem not in programs:
                 path.unlink()
         for name, program in programs.items():
-            changed |= _write(self.state.services / f"{name}.json", msgspec.json.encode(program))
-        options = {
-            name: {
-                "stopsignal": program.stop_signal,
-                "stopwaitsecs": str(int(STOP_WITHIN)),
-                **(_may_finish(program) if program.may_finish else {}),
-            }
-            for name, program in programs.items()
-        }
-        changed |= self.supervisor.configure(options)
+            changed |= private.update(self.state.services / f"{name}.json", msgspec.json.encode(program))
+        changed |= self.supervisor.configure({name: each.options(STOP_WITHIN) for name, each in programs.items()})
         with self.state.edit() as memory:
             memory.engine, memory.name = self.name, self.stack.name
-            memory.services, memory.needs = list(programs), self.needs()
+            memory.services, memory.needs = list(programs), self.stack.needs()
             memory.chosen, memory.unsupported = self._chosen, self.unsupported()
         changed |= self.supervisor.ensure("")
         for name, record in processes.records(self.state.run).items():
@@ -149,7 +141,7 @@ class EmbeddedEngine(ProgramAccess):
             answer = gate.wait(self.supervisor, start, began + timeout, stop)
         except Failure:
             # It ran, and an interrupted restart had ordered its end: that came while we waited.
-            stopped = self.supervisor.processes().get(name, UNKNOWN).statename == "STOPPED"
+            stopped = self.supervisor.processes().get(name, processes.UNKNOWN).statename == "STOPPED"
             if changed or stop.is_set() or not stopped:
                 raise
             changed, notes = True, self._make_ready(start)
@@ -194,8 +186,8 @@ class EmbeddedEngine(ProgramAccess):
         if record is None or not record.alive or record.fingerprint != program.fingerprint:
             return True
         # What an interrupted restart is still stopping runs for a moment, and would end under whoever waits for it.
-        supervised = self.supervisor.processes(age=gate.POLL).get(program.name, UNKNOWN)
-        return supervised == UNKNOWN or supervised.statename == "STOPPING"
+        supervised = self.supervisor.processes(age=gate.POLL).get(program.name, processes.UNKNOWN)
+        return supervised == processes.UNKNOWN or supervised.statename == "STOPPING"
 
     def would_prepare(self) -> bool:
         """Whether `prepare` would do anything."""
@@ -247,7 +239,7 @@ class EmbeddedEngine(ProgramAccess):
     def _stop(self, names: Iterable[str], age: float = gate.POLL) -> list[str]:
         """Stop services, each once those that need it have ended, and return those that ran."""
         supervised = self.supervisor.processes(age=age)
-        found = {name: supervised.get(name, UNKNOWN).statename for name in names}
+        found = {name: supervised.get(name, processes.UNKNOWN).statename for name in names}
         running = [name for name, state in found.items() if state in {"RUNNING", "STARTING", "BACKOFF", "STOPPING"}]
 
         def begin(name: str) -> tuple[str, processes.Record | None]:
@@ -267,13 +259,6 @@ class EmbeddedEngine(ProgramAccess):
         finally:
             self._forget(*stopped)
         return stopped
-
-    def needs(self) -> dict[str, list[str]]:
-        """Return the services, each with all that it needs: a job between two of them is over when they stop."""
-        needs: dict[str, list[str]] = {}
-        for name, service in self.stack.services.items():  # in the order of their start
-            needs[name] = sorted({*service.depends_on}.union(*(needs.get(each, ()) for each in service.depends_on)))
-        return needs
 
     def needing(self, names: Sequence[str]) -> dict[str, set[str]]:
         """Return services, each with those of them that need it; all in their order where that was not noted down."""
@@ -298,27 +283,11 @@ class EmbeddedEngine(ProgramAccess):
             if record and record.alive:
                 return False
             supervised = self.supervisor.processes()  # makes supervisord look after its children now
-            return supervised.get(name, UNKNOWN).statename != "STOPPING"
+            return supervised.get(name, processes.UNKNOWN).statename != "STOPPING"
 
         deadline = time.monotonic() + timeout
         while not (over.is_set() or ended()) and time.monotonic() < deadline:
             over.wait(STOP_POLL)
-
-
-def _may_finish(program: Program) -> dict[str, str]:
-    """Return supervisord's options for a program that may end: an end within a second is none too soon."""
-    again = "false" if program.restart == "no" else "unexpected"
-    return {"autorestart": again, "exitcodes": "0", "startsecs": "0"}
-
-
-def _write(path: Path, content: bytes) -> bool:
-    """Write a file for its owner's eyes; return whether its content changed."""
-    if path.exists() and path.read_bytes() == content:
-        return False
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    return True
 
 
 def _size(path: Path) -> int:

@@ -15,17 +15,18 @@ import msgspec
 from stackhand.cli import loglines
 from stackhand.cli.loglines import Line
 from stackhand.local.engines import health
-from stackhand.local.engines.embedded import known, processes, status
+from stackhand.local.engines.embedded import known, status
 from stackhand.local.engines.embedded.servers import Program, Server, server_for
 from stackhand.local.engines.embedded.site import Site
-from stackhand.local.engines.embedded.supervisor import UNKNOWN, Supervisor
-from stackhand.local.engines.engine import Engine, StoredData
-from stackhand.local.engines.status import ServiceStatus
-from stackhand.project import trees
+from stackhand.local.engines.embedded.supervisor import processes
+from stackhand.local.engines.embedded.supervisor.processes import UNKNOWN
+from stackhand.local.engines.embedded.supervisor.supervisor import Supervisor
+from stackhand.local.engines.engine import Engine
+from stackhand.local.engines.status import ServiceStatus, StoredData
 from stackhand.project.memory import HealthQuestion
-from stackhand.project.model import Service, Stack
+from stackhand.project.stack.model import Service, Stack
 from stackhand.project.state import State
-from stackhand.system import waiting
+from stackhand.system import trees, waiting
 
 FOLLOW_POLL = 0.2
 SILENT = "supervisord does not answer: a stopped service is not restarted; ./inv down, then ./inv up"
@@ -86,13 +87,12 @@ class ExistingPrograms(Engine):
         supervisor = records.get(processes.SUPERVISOR)
         self.notes = [SILENT] if supervisor and supervisor.alive and not supervised else []
         memory = self.state.read()
+        finished = memory.finished
         if memory.unsupported:
             self.notes.append(f"not on this engine, for they have no x-embedded: {', '.join(memory.unsupported)}")
         late = {name: ServiceStatus.late(name, programs[name].address, programs[name].ports) for name in living}
         ended = {
-            name: status.of(
-                programs[name], supervised.get(name, UNKNOWN), records.get(name), memory.finished.get(name, "")
-            )
+            name: status.of(programs[name], supervised.get(name, UNKNOWN), records.get(name), finished.get(name, ""))
             for name in programs.keys() - living.keys()
         }
         return [(late | ended | answers)[name] for name in programs]

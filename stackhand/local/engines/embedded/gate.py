@@ -17,7 +17,8 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
 from stackhand.local.engines import health
 from stackhand.local.engines.embedded.servers import Program, Server
-from stackhand.local.engines.embedded.supervisor import UNKNOWN, Supervised, Supervisor, SupervisorUnavailable
+from stackhand.local.engines.embedded.supervisor.processes import UNKNOWN, Supervised
+from stackhand.local.engines.embedded.supervisor.supervisor import Supervisor, SupervisorUnavailable
 
 UP = {"STARTING", "RUNNING"}
 ENDED = {"FATAL", "EXITED", "STOPPED"}
@@ -69,9 +70,8 @@ def wait(supervisor: Supervisor, start: Start, deadline: float, stop: Event) -> 
         if finished(program, process):
             return health.Answer(healthy=True, message="done")
         runs.add(process.pid)
-        if process.statename in ENDED or (
-            process.statename == "BACKOFF" and not server.will_pass(evidence(log, offset))
-        ):
+        state = process.statename
+        if state in ENDED or (state == "BACKOFF" and not server.will_pass(evidence(log, offset))):
             raise _stopped(supervisor, server, log, offset)
         if program.job and len(runs - {0}) > CRASHES:
             raise _stopped(supervisor, server, log, offset)

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 
 from msgspec import structs
 
-from stackhand.local.engines.embedded import processes
 from stackhand.local.engines.embedded.servers.base import PORTS
-from stackhand.project import ports
-from stackhand.project.model import Port, Service, Stack
+from stackhand.local.engines.embedded.supervisor import processes
+from stackhand.project.stack.model import Port, Service, Stack
+from stackhand.project.stack.xfields import Embedded
 from stackhand.project.state import State
-from stackhand.project.xfields import Embedded
+from stackhand.system import ports
 
 OFFICIAL = {"postgres": "postgres", "redis": "redis", "valkey/valkey": "redis", "nginx": "nginx"}
 """The servers by the names of their official images."""

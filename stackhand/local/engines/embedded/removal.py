@@ -8,7 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from stackhand.cli.failure import Failure
-from stackhand.project import ownership, trees
+from stackhand.project import ownership
+from stackhand.system import trees
 
 SHOWN = 5
 

@@ -6,11 +6,10 @@ import psutil
 
 from stackhand.local.engines import health, status
 from stackhand.local.engines.embedded import gate
-from stackhand.local.engines.embedded.processes import Record
 from stackhand.local.engines.embedded.servers import Program
-from stackhand.local.engines.embedded.supervisor import UNKNOWN, Supervised
+from stackhand.local.engines.embedded.supervisor.processes import UNKNOWN, Record, Supervised
 from stackhand.local.engines.status import ServiceStatus
-from stackhand.project.model import Port
+from stackhand.project.stack.model import Port
 
 WORDS = {"done": "exited with 0", "starting": "stopped, and will be restarted"}
 """What is said in the place of an answer, where it is not `not running`."""

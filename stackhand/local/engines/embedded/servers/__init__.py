@@ -7,7 +7,7 @@ from stackhand.local.engines.embedded.servers.command import Command
 from stackhand.local.engines.embedded.servers.nginx import Nginx
 from stackhand.local.engines.embedded.servers.postgres import Postgres
 from stackhand.local.engines.embedded.servers.redis import Redis
-from stackhand.project.model import Service, Stack
+from stackhand.project.stack.model import Service, Stack
 from stackhand.project.state import State
 
 __all__ = ["Program", "Server", "server_for"]

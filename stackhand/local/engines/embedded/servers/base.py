@@ -18,9 +18,10 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local.engines import damage
 from stackhand.local.engines.embedded import accounts
 from stackhand.local.engines.embedded.accounts import Account
-from stackhand.project import addresses, inherited
+from stackhand.project import inherited
 from stackhand.project.memory import HealthQuestion
-from stackhand.project.model import TARGETS, Service, Stack
+from stackhand.project.stack import addresses
+from stackhand.project.stack.model import TARGETS, Service, Stack
 from stackhand.project.state import State
 
 PORTS = {"postgres": 5432, "redis": 6379, "nginx": 80}
@@ -67,6 +68,14 @@ class Program(msgspec.Struct, kw_only=True):
     restart: str = "no"
     fingerprint: str = ""
     record: str = ""
+
+    def options(self, stop_within: float) -> dict[str, str]:
+        """Return what supervisord is told of it: for what may finish, an end within a second is none too soon."""
+        options = {"stopsignal": self.stop_signal, "stopwaitsecs": f"{stop_within:.0f}"}
+        if self.may_finish:
+            again = "false" if self.restart == "no" else "unexpected"
+            options |= {"autorestart": again, "exitcodes": "0", "startsecs": "0"}
+        return options
 
 
 class Server(ABC):

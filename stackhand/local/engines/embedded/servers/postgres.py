@@ -16,7 +16,8 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local.engines import damage, health, login
 from stackhand.local.engines.embedded import accounts, folders
 from stackhand.local.engines.embedded.servers.base import Program, Server, installed, packaged
-from stackhand.project import ownership, trees
+from stackhand.project import ownership
+from stackhand.system import trees
 
 MAJOR = "16"
 BOOTSTRAP = "postgres"

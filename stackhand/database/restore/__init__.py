@@ -1,0 +1,1 @@
+"""Replacing a database of PostgreSQL by a dump."""

@@ -1,0 +1,1 @@
+"""What AWS would refuse, without an account."""

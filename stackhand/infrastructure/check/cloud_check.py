@@ -1,0 +1,177 @@
+"""`./inv check --cloud`: what AWS would refuse or do differently, without an account, credentials or Terraform."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from stackhand.cli import console
+from stackhand.cli.failure import Exit, ExitCode, Failure
+from stackhand.infrastructure.check import advice, interfaces, variable_rules
+from stackhand.infrastructure.check.interfaces import InterfaceUse
+from stackhand.infrastructure.plan import plan
+from stackhand.infrastructure.secrets import secrets
+from stackhand.infrastructure.services import compose, differences, existing, services
+from stackhand.infrastructure.services.findings import CloudFinding
+from stackhand.infrastructure.services.references import Note
+from stackhand.infrastructure.services.services import KNOWN_THERE, CloudServices
+from stackhand.project import environments
+from stackhand.project.compose import composefiles
+from stackhand.project.environments import Environment
+from stackhand.project.stack import probes
+from stackhand.project.stack.model import Stack
+from stackhand.project.stack.probes import Questions
+from stackhand.project.stack.xaws import Managed
+from stackhand.system.roots import CONTENT, PROJECT
+
+PLACEHOLDER = "123456789012"
+"""The account of examples, ours and AWS's own."""
+GLYPHS = {"refused": "failed", "differs": "note", "advice": "warning"}
+RESERVED = re.compile(r"reserved += \[(.*)\]")
+REPEAT = ", then repeat the command"
+
+
+def check(*, cloud: bool, environment: str, json: bool) -> None:
+    """Check the services against an environment's file.
+
+    Args:
+        cloud: that it is asked for; there is no other check of a project.
+        environment: which.
+        json: one document on stdout.
+
+    Raises:
+        Exit: AWS would refuse something.
+    """
+    if not (cloud and environment):
+        known = ", ".join(environments.known()) or "none; an environment is a file environments/NAME.tfvars"
+        raise Failure(
+            "check needs --cloud and an environment.",
+            evidence=[f"known: {known}"],
+            next="./inv check --cloud -e staging",
+            code=ExitCode.USAGE,
+        )
+    target = environments.load(environment)
+    stack, findings, noted = _examine(target)
+    questions = probes.of_stack(stack) if stack else None
+    use = interfaces.of(stack, target) if stack else None
+    if json:
+        console.document({**_document(environment, findings, noted, questions), "interfaces": use and use.to_dict()})
+    else:
+        _show(environment, findings, noted, questions, use)
+    if any(each.level == "refused" for each in findings):
+        raise Exit(ExitCode.PREFLIGHT)
+
+
+def _examine(environment: Environment) -> tuple[Stack | None, list[CloudFinding], list[Note]]:
+    """Return the services, what is found of them, and what the support matrix says of their keys."""
+    variables = services.variables_of(environment)
+    described = _failed(composefiles.label(PROJECT), lambda: compose.check(PROJECT, variables))
+    refused = [*_of_environment(environment), *described]
+    refused += _failed(f"environments/{environment.name}.tfvars", lambda: secrets.check(environment))
+    try:
+        stack = compose.stack_of(PROJECT)
+        cloud = services.resolve(PROJECT, variables)
+        noted = differences.notes(stack)
+        advised = [*advice.of(stack, cloud, environment), *_of_operation(stack, environment)]
+    except Failure:  # which compose.check has met as well
+        return None, refused, []
+    named = [*_names(stack, cloud, environment), *existing.findings(environment, stack)]
+    return stack, [*refused, *named, *advised], noted
+
+
+def _failed(subject: str, look: Callable[[], object]) -> list[CloudFinding]:
+    """Return what a check of a deploy refuses."""
+    try:
+        look()
+    except Failure as failure:
+        remedy = failure.next.removeprefix("fix ").removesuffix(REPEAT)
+        return [CloudFinding("refused", subject, line, remedy) for line in failure.evidence or (failure.what,)]
+    return []
+
+
+def _of_environment(environment: Environment) -> Iterator[CloudFinding]:
+    """Yield the values of its file that no AWS and no Terraform takes."""
+    file = f"environments/{environment.name}.tfvars"
+    for name, message in variable_rules.violations(environment.variables):
+        yield CloudFinding("refused", file, message.rstrip("."), f"another {name}")
+    for name in ("account_id", "certificate_arn"):
+        if PLACEHOLDER in str(environment.variables.get(name) or "") and not environment.emulated:
+            yield CloudFinding(
+                "refused", file, f"{name} has the account of examples, {PLACEHOLDER}", "put your own there"
+            )
+    yield from _failed(file, lambda: environments.require_apart(environment))
+
+
+def _names(stack: Stack, cloud: CloudServices, environment: Environment) -> Iterator[CloudFinding]:
+    """Yield the names that AWS or terraform/names.tf needs for something else."""
+    others = existing.by_service(environment, existing.DATABASES)
+    text = (CONTENT / "terraform" / "names.tf").read_text(encoding="utf-8")
+    reserved = re.findall(r'"([^"]+)"', (RESERVED.search(text) or [""] * 2)[1])
+    for name, service in stack.services.items():
+        if service.aws is not None and (name in reserved or "--" in name):
+            yield CloudFinding("refused", name, "AWS or Stackhand's Terraform needs another name for it", "rename it")
+        if name not in others and isinstance(service.aws, Managed) and service.aws.managed == "rds":
+            yield from _database(service.name, cloud.resolved[name]["environment"])
+
+
+def _database(name: str, environment: dict[str, str]) -> Iterator[CloudFinding]:
+    text = (CONTENT / "terraform" / "database.tf").read_text(encoding="utf-8")
+    taken = re.search(r"!contains\(\[(.*?)\], lower\(local\.database_users", text)
+    for key in ("POSTGRES_DB", "POSTGRES_USER"):
+        value = environment.get(key, "")
+        if value == KNOWN_THERE:
+            continue
+        if value and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,62}", value):
+            message = f"RDS refuses {key}={value}: letters, digits and underscores, the first a letter"
+            yield CloudFinding("refused", name, message, f"another {key}", "environment")
+        elif key == "POSTGRES_USER" and taken and (f'"{value.lower()}"' in taken[1] or value.lower().startswith("pg_")):
+            yield CloudFinding("refused", name, f"RDS reserves {key}={value}", f"another {key}", "environment")
+
+
+def _of_operation(stack: Stack, environment: Environment) -> Iterator[CloudFinding]:
+    use = interfaces.of(stack, environment)
+    if use.short:
+        yield CloudFinding(
+            "advice", "network", use.message(), "larger private subnets (vpc_cidr), or a smaller scale.max"
+        )
+    if message := plan.no_recipient(environment):
+        yield CloudFinding("advice", "alarms", message.partition(": ")[2], "put an address there")
+
+
+def _document(
+    environment: str, findings: list[CloudFinding], noted: list[Note], questions: Questions | None
+) -> dict[str, Any]:
+    """Return it as docs/output.md describes it."""
+    return {
+        "environment": environment,
+        "refused": any(each.level == "refused" for each in findings),
+        "findings": findings,
+        "compose": noted,
+        "probe": questions.report() if questions else None,
+    }
+
+
+def _show(
+    environment: str,
+    findings: list[CloudFinding],
+    noted: list[Note],
+    questions: Questions | None,
+    use: InterfaceUse | None,
+) -> None:
+    for level, glyph in GLYPHS.items():
+        lines = [each.line() for each in findings if each.level == level]
+        lines += differences.lines(noted) if level == "differs" else []
+        if lines:
+            console.write(level)
+        for line in lines:
+            console.write(f"{console.glyph(glyph):>3} {line}")
+    if questions and questions.asked:
+        console.write(f"release\n{console.glyph('note'):>3} {questions.message()}")
+    if use and not use.short:
+        console.write(f"network\n{console.glyph('note'):>3} {use.message()}")
+    refused = sum(each.level == "refused" for each in findings)
+    outcome = (
+        f"{refused} to fix before a plan" if refused else f"nothing that AWS refuses; next: ./inv plan -e {environment}"
+    )
+    console.write(f"{environment}: {outcome} (checked without AWS and Terraform)")

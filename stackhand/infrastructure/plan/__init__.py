@@ -1,0 +1,1 @@
+"""What a plan of Terraform changes, and what it costs."""

@@ -1,0 +1,291 @@
+"""A plan as people read it: by concern, which is the file of `terraform/` that a resource stands in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.infrastructure.documents import Effect, Resource, TerraformPlan
+from stackhand.infrastructure.plan import windows
+from stackhand.infrastructure.secrets import secrets
+from stackhand.project.environments import Environment
+
+ACTIONS: dict[tuple[str, ...], str] = {
+    ("create",): "create",
+    ("update",): "change",
+    ("delete",): "destroy",
+    ("delete", "create"): "replace",
+    ("create", "delete"): "replace",
+    ("forget",): "forget",
+}
+SHOWN = ("create", "change", "replace", "destroy")
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What would happen to one resource.
+
+    Args:
+        address: Terraform's name for it.
+        kind: its type.
+        concern: the file it stands in.
+        action: create, change, replace, destroy or forget.
+        attributes: which of them would change.
+    """
+
+    address: str
+    kind: str
+    concern: str
+    action: str
+    attributes: list[str]
+
+
+class PlannedResource(msgspec.Struct, frozen=True):
+    """A resource in the `plan` of docs/output.md; the fields are those of `Change`."""
+
+    address: str
+    action: str
+    attributes: list[str]
+
+
+class Concern(msgspec.Struct, frozen=True):
+    """The resources of one file of `terraform/` that would change."""
+
+    name: str
+    resources: list[PlannedResource]
+
+
+class PlanDocument(msgspec.Struct, frozen=True):
+    """The `plan` of docs/output.md: whether anything changes, and how many resources by action."""
+
+    changed: bool
+    create: int
+    change: int
+    replace: int
+    destroy: int
+    concerns: list[Concern]
+    outputs: list[str]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many resources each action concerns, where it is any."""
+        return {name: number for name in SHOWN if (number := getattr(self, name))}
+
+    def resources(self) -> list[PlannedResource]:
+        """Return the resources of all concerns."""
+        return [each for concern in self.concerns for each in concern.resources]
+
+
+class DestroyReport(msgspec.Struct, frozen=True):
+    """What a destroyed environment leaves: snapshots of its databases, given secrets, and the key of both.
+
+    Of clusters they are by the service that may start from one.
+    """
+
+    snapshots: list[str] = []
+    key: str = ""
+    secrets: dict[str, str] = {}
+    clusters: dict[str, str] = {}
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """A whole plan."""
+
+    changes: list[Change]
+    outputs: list[str]
+
+    def count(self, action: str, concern: str | None = None) -> int:
+        """Return how many resources an action concerns."""
+        return sum(each.action == action and concern in {None, each.concern} for each in self.changes)
+
+    @property
+    def concerns(self) -> list[str]:
+        """The concerns in which anything would happen, the largest first."""
+        names = {each.concern for each in self.changes}
+        return sorted(names, key=lambda name: (-sum(each.concern == name for each in self.changes), name))
+
+    def summary(self) -> list[str]:
+        """Return a line for each concern."""
+        numbers = {name: [(self.count(action, name), action) for action in SHOWN] for name in self.concerns}
+        return [f"{name}: {', '.join(f'{n} to {what}' for n, what in each if n)}" for name, each in numbers.items()]
+
+    def document(self) -> PlanDocument:
+        """Return it as the `plan` of docs/output.md."""
+        by_concern = {name: [each for each in self.changes if each.concern == name] for name in self.concerns}
+        return PlanDocument(
+            changed=bool(self.changes or self.outputs),
+            **{name: self.count(name) for name in SHOWN},
+            concerns=[
+                Concern(name, [PlannedResource(each.address, each.action, each.attributes) for each in changes])
+                for name, changes in by_concern.items()
+            ],
+            outputs=self.outputs,
+        )
+
+
+def summary(plan: TerraformPlan, concerns: Mapping[str, str], forgotten: Collection[str] = ()) -> Summary:
+    """Return what a plan would do.
+
+    Args:
+        plan: which.
+        concerns: by a resource's type and name, as `concerns_of` returns them.
+        forgotten: the addresses of what a deploy forgets instead of deleting it.
+    """
+    changes = [
+        Change(
+            address=each.address,
+            kind=each.type,
+            concern=concerns.get(f"{each.type}.{each.name}", "no longer in the files"),
+            action="forget" if each.address in forgotten else ACTIONS[tuple(each.change.actions)],
+            attributes=_attributes(each.change),
+        )
+        for each in plan.resource_changes
+        if each.mode == "managed" and tuple(each.change.actions) in ACTIONS
+    ]
+    outputs = [name for name, each in plan.output_changes.items() if each.actions != ["no-op"]]
+    return Summary(changes, outputs)
+
+
+def concerns_of(folder: Path) -> dict[str, str]:
+    """Return in which file each resource stands: its type and name, and the file's name in words."""
+    return {
+        f"{kind}.{name}": path.stem.replace("_", " ")
+        for path in sorted(folder.glob("*.tf"))
+        for kind, name in re.findall(r'^resource "(\w+)" "(\w+)"', path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+
+
+def numbers(concerns: Mapping[str, int]) -> list[str]:
+    """Return in one line how many resources each concern has, the largest first; no line when there are none."""
+    ordered = sorted(concerns.items(), key=lambda each: (-each[1], each[0]))
+    return [", ".join(f"{name} {number}" for name, number in ordered)] if ordered else []
+
+
+def rows(summary: Summary) -> list[Sequence[str]]:
+    """Return a table: a line for each concern, with the number of resources by action."""
+    return [(name, *(str(summary.count(action, name) or "") for action in SHOWN)) for name in summary.concerns]
+
+
+def _attributes(change: Effect) -> list[str]:
+    """Return which attributes of a resource that is there would change."""
+    before, after, unknown = change.before, change.after, change.after_unknown or {}
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return []
+    return sorted(name for name in after | before if unknown.get(name) or before.get(name) != after.get(name))
+
+
+HOLDS_DATA = {
+    "aws_db_instance": "database",
+    "aws_rds_cluster": "database",
+    "aws_elasticache_replication_group": "cache",
+    "aws_elasticache_serverless_cache": "cache",
+    "aws_ecr_repository": "images",
+    "aws_s3_bucket": "access logs",
+    "aws_kms_key": "the encryption key",
+    "aws_ssm_parameter": "secret",
+}
+"""Types whose loss is more than an outage. (A release that a failed one goes back to may still read the secret.)"""
+
+
+def refuse_loss(name: str, plan: PlanDocument, allowed: Sequence[str] = ()) -> None:
+    """Refuse a plan that deletes what holds data.
+
+    Raises:
+        Failure: with everything that would be lost.
+    """
+    lost = [
+        f"{HOLDS_DATA[kind]}: {each.address} ({each.action})"
+        for each in plan.resources()
+        if (kind := each.address.partition(".")[0]) in HOLDS_DATA
+        and _lost(kind, each.action)
+        and each.address not in allowed
+    ]
+    if lost:
+        from stackhand.ansible import playbook
+
+        raise Failure(
+            f"This would delete data of {name}.",
+            evidence=lost,
+            next=f"./inv plan -e {name} shows why; to apply it anyway, add -e stackhand_may_lose_data=true to "
+            f"{playbook.by_hand('deploy')} -e stackhand_environment={name}",
+            code=ExitCode.PREFLIGHT,
+        )
+
+
+def _lost(kind: str, action: str) -> bool:
+    """Whether what was there is gone. A secret is replaced with its database, which is named."""
+    return action == "destroy" or (action == "replace" and kind != "aws_ssm_parameter")
+
+
+def key_that_stays(resources: Sequence[Resource], keys: Iterable[str]) -> str:
+    """Return the ARN of the environment's own key where something that outlives it is encrypted with it; else nothing.
+
+    Args:
+        resources: the state's.
+        keys: what encrypts that: ARNs, ids or aliases.
+    """
+    own: Mapping[str, Any] = next((each.values for each in resources if each.type == "aws_kms_key"), {})
+    aliases = (each.values for each in resources if each.type == "aws_kms_alias")
+    names = {own.get("arn"), own.get("key_id"), *(each.get(key) for each in aliases for key in ("name", "arn"))}
+    return str(own["arn"]) if own and (names - {None}) & set(keys) else ""
+
+
+SERVICE = "aws_ecs_service"
+SUBSCRIPTION = "aws_sns_topic_subscription"
+
+
+def warnings(environment: Environment, planned: TerraformPlan, *, refreshed: bool) -> list[str]:
+    """Return a sentence for each.
+
+    Args:
+        environment: which.
+        planned: the plan; empty when there is none, for nothing changes.
+        refreshed: whether it was compared with what is there, so that AWS may be asked as well.
+    """
+    removed = [*_removed(planned)]
+    if environment.emulated:
+        return removed
+    asked = [*windows.pending(environment, planned), *_secrets(environment, planned)] if refreshed else []
+    alarms = _alarms(environment, planned, refreshed=refreshed)
+    return [*removed, *alarms, *windows.changes(environment, planned), *asked]
+
+
+def _removed(planned: TerraformPlan) -> Iterator[str]:
+    """Yield a sentence on each service that would go: after a change of its name, another one comes in its place."""
+    changed = [each for each in planned.resource_changes if each.type == SERVICE]
+    new = [str(each.index) for each in changed if each.change.actions == ["create"]]
+    renamed = f"; if it was renamed, {' or '.join(new)} is another service to AWS" if new else ""
+    for each in changed:
+        if each.change.actions == ["delete"]:
+            end = "no new request reaches it, its tasks finish those that they have and stop"
+            yield f"{each.index} is no longer in the Compose files: {end}{renamed}"
+
+
+def no_recipient(environment: Environment) -> str:
+    """Return a sentence when alarms reach nobody; nothing when they reach somebody."""
+    file = f"environments/{environment.name}.tfvars"
+    return (
+        "" if environment.variables.get("alarm_email") else f"alarms have no recipient: alarm_email in {file} is empty"
+    )
+
+
+def _alarms(environment: Environment, planned: TerraformPlan, *, refreshed: bool) -> Iterator[str]:
+    address = environment.variables.get("alarm_email")
+    if lacking := no_recipient(environment):
+        yield lacking
+        return
+    for each in planned.resource_changes:
+        if each.type == SUBSCRIPTION and "create" in each.change.actions:
+            yield f"AWS will send a mail to {address}: no alarm arrives before its link is opened"
+        elif each.type == SUBSCRIPTION and refreshed and (each.change.after or {}).get("pending_confirmation"):
+            yield f"no alarm arrives: {address} has not opened the link in AWS's mail"
+
+
+def _secrets(environment: Environment, planned: TerraformPlan) -> Iterator[str]:
+    given = planned.planned_values.known().get(secrets.OUTPUT) or {}
+    for variable, name in (secrets.missing(environment, given) or {}).items():
+        how = secrets.put(environment, name)
+        yield f"{variable} has no value in {environment.name}, and only you can provide it; a deploy would stop: {how}"

@@ -1,0 +1,1 @@
+"""The services of the Compose files, as AWS runs them."""

@@ -1,0 +1,1 @@
+"""Snapshots of an environment's databases."""

@@ -1,0 +1,1 @@
+"""Terraform: the program, its runs and the folder it runs in."""

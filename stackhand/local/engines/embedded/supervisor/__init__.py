@@ -1,0 +1,1 @@
+"""supervisord, and the processes that it starts."""

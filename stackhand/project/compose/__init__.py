@@ -1,0 +1,1 @@
+"""The project's Compose files, as Compose itself resolves them."""

@@ -1,0 +1,1 @@
+"""The settings in `.env`, and what `.env.example` declares of them."""

@@ -1,0 +1,1 @@
+"""The services that the Compose files describe, typed."""

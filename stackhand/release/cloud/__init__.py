@@ -1,0 +1,1 @@
+"""What runs in an environment: its state, its logs, its jobs."""

@@ -1,0 +1,169 @@
+"""The services' logs in CloudWatch: the end of one task's, and all of them together."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from stackhand.aws.errors import code_of, failure, message_of
+from stackhand.cli import console
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.loglines import since_of, writer
+from stackhand.infrastructure.services import privileges
+from stackhand.project import inherited
+from stackhand.release.cloud import environment_state
+from stackhand.release.ecs.cluster import Cluster
+from stackhand.release.ecs.task_logs import LogLine, last, since, together
+from stackhand.release.target import Target, TaskTarget, short
+
+CHECKED_EVERY = 2.0
+OVERLAP = 10_000
+"""Milliseconds to look back each time: CloudWatch shows lines some seconds late, and not in their order."""
+DEFAULT_SPAN = timedelta(hours=1)
+
+
+def show(services: Sequence[str], *, environment: str, follow: bool, since: str, lines: int) -> None:
+    """Show the end of the logs.
+
+    Args:
+        services: whose, which may be jobs; those of all services, when empty.
+        environment: where.
+        follow: go on until interrupted.
+        since: only what is younger: 10m, 2h, 1d or a time; an hour, when empty.
+        lines: how many of each service, at most.
+
+    Raises:
+        Failure: a service is not known, or CloudWatch refuses.
+    """
+    state = environment_state.find(environment)
+    names = environment_state.chosen(state.target, list(services), jobs=True)
+    cloudwatch = state.environment.client("logs")
+    start = since_of(since) if since else datetime.now(UTC) - DEFAULT_SPAN
+    write = writer(names)
+    chosen = {name: state.target.tasks()[name] for name in names}
+    begin = int(start.timestamp() * 1000)
+    first = {name: _last(cloudwatch, name, each, begin, lines) for name, each in chosen.items()}
+    for line in together(first.values()):
+        write(line.service, line.text)
+    if follow:
+        _follow(cloudwatch, chosen, begin, first, write)
+
+
+def _follow(
+    cloudwatch: Any,
+    chosen: Mapping[str, TaskTarget],
+    begin: int,
+    before: Mapping[str, list[LogLine]],
+    write: Callable[[str, str], None],
+) -> None:
+    """Write what is added, until somebody interrupts us.
+
+    Args:
+        cloudwatch: boto3's client for logs.
+        chosen: the services by name.
+        begin: the earliest time of a line, in milliseconds.
+        before: the lines of each service that are written already; those before them are not to be.
+        write: called with a service and its line.
+    """
+    written = together(before.values())
+    last = max((line.at for line in written), default=int(time.time() * 1000))
+    shown = {_key(line) for line in written}
+    for name in filter(before.get, before):
+        lines = _since(cloudwatch, name, chosen[name], max(begin, last - OVERLAP))
+        shown |= {_key(line) for line in lines if line.at <= before[name][0].at}
+    while True:
+        time.sleep(CHECKED_EVERY)
+        since = max(begin, last - OVERLAP)
+        lines = together([_since(cloudwatch, name, each, since) for name, each in chosen.items()])
+        for line in lines:
+            if _key(line) not in shown:
+                write(line.service, line.text)
+            last = max(last, line.at)
+        shown = {_key(line) for line in lines} or shown
+
+
+def _key(line: LogLine) -> str:
+    return f"{line.service} {line.number or line}"
+
+
+def _last(cloudwatch: Any, name: str, service: TaskTarget, start: int, lines: int) -> list[LogLine]:
+    return _read(name, lambda: last(cloudwatch, name, service, start, lines))
+
+
+def _since(cloudwatch: Any, name: str, service: TaskTarget, start: int) -> list[LogLine]:
+    return _read(name, lambda: list(since(cloudwatch, name, service, start)))
+
+
+def _read(name: str, read: Callable[[], list[LogLine]]) -> list[LogLine]:
+    try:
+        return read()
+    except Exception as error:
+        if code_of(error) == "ResourceNotFoundException":
+            return []
+        raise failure(f"The log of {name} cannot be read", error) from error
+
+
+PLUGIN = "session-manager-plugin"
+
+
+def execute(*, environment: str, service: str, command: str) -> None:
+    """Become a session in the newest task of a service; does not return.
+
+    Raises:
+        Failure: there is no task, ECS Exec is not enabled for it, or its plugin is not here.
+    """
+    state = environment_state.find(environment)
+    name = environment_state.chosen(state.target, [service])[0]
+    if shutil.which(PLUGIN) is None:
+        raise Failure(
+            f"There is no {PLUGIN} on PATH, and ECS Exec needs it.",
+            next="install AWS's Session Manager plugin, then repeat the command",
+            code=ExitCode.PREFLIGHT,
+        )
+    cluster = Cluster(state.environment.client("ecs"), state.target.cluster)
+    task = _newest(cluster, state.target, name)
+    try:
+        session = cluster.execute(task, state.target.services[name].container, command)
+    except Exception as error:
+        if "execute command was not enabled" not in message_of(error):
+            raise failure(f"The command cannot be run in {name}", error) from error
+        raise Failure(
+            f"ECS Exec is not enabled for {name}.",
+            evidence=[message_of(error)],
+            next=f"set exec = true in environments/{environment}.tfvars, then deploy",
+            code=ExitCode.PREFLIGHT,
+        ) from error
+    if "ALL" in dropped(state.target.services[name]):
+        console.notify(f"{name}: {privileges.EXEC_LACKS}")
+    if sys.stdin.isatty():
+        console.notify(f"in {name}, task {short(task)[:12]}; exit to return")
+    region = state.environment.region
+    target = {"Target": f"ecs:{cluster.name}_{short(task)}"}
+    args = [PLUGIN, json.dumps(session), region, "StartSession", "", json.dumps(target)]
+    args.append(f"https://ssm.{region}.amazonaws.com")
+    os.execvpe(PLUGIN, args, inherited.environment("session-manager"))  # noqa: S606 - the very purpose
+
+
+def dropped(service: TaskTarget) -> list[str]:
+    """Return the capabilities that a service's containers go without."""
+    containers = service.task_definition.get("containerDefinitions", [])
+    linux = [each.get("linuxParameters") or {} for each in containers]
+    return [name for each in linux for name in (each.get("capabilities") or {}).get("drop") or []]
+
+
+def _newest(cluster: Cluster, target: Target, name: str) -> str:
+    """Return the task of a service that was started last."""
+    try:
+        task = cluster.newest_task(target.services[name].service)
+    except Exception as error:
+        raise failure(f"The tasks of {name} cannot be listed", error) from error
+    if not task:
+        status = f"./inv cloud.status -e {target.environment}"
+        raise Failure(f"{name} has no running task.", next=status, code=ExitCode.UNHEALTHY)
+    return task
