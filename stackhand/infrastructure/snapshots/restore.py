@@ -137,11 +137,12 @@ def require_user(environment: Environment, planned: TerraformPlan, restored: Res
         Failure: every later plan would replace the database for it.
     """
     for each in planned.resource_changes:
-        user = restored.users.get(str(each.index)) if each.type == "aws_db_instance" else None
+        service = str(each.index)
+        user = restored.users.get(service) if each.type == "aws_db_instance" else None
         wanted = (each.change.after or {}).get("username")
         if user and wanted and user != wanted:
             raise Failure(
-                f"The snapshot has the role {user}, but {each.index} needs {wanted}.",
+                f"The snapshot has the role {user}, but {service} needs {wanted}.",
                 evidence=["a restore keeps the snapshot's role, so every later plan would replace the database"],
                 next=f"set the service's POSTGRES_USER to {user} in settings of "
                 f"environments/{environment.name}.tfvars, then repeat the command",
