@@ -19,8 +19,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from bench.clock import RUNS, clock, machine, table, times
 from stackhand.local.engines import health
+from stackhand.project.memory import HealthQuestion
 from stackhand.system.roots import CONTENT as ROOT
 from tests.checkout import Checkout, clean_environment, free_ports
 
@@ -140,12 +143,12 @@ def bare(specs: list[dict[str, Any]]) -> tuple[float, float]:
     def start() -> None:
         for spec in specs:
             children.append(child := begin(spec))
-            if spec["ready"]["kind"] == "process":  # a job: it has to end
+            if spec["ready"].get("kind", "process") == "process":  # a job: it has to end
                 if child.wait(BARE_WITHIN) != 0:
                     raise SystemExit(f"bare: {spec['name']} ended with exit code {child.returncode}")
                 continue
             deadline = time.monotonic() + BARE_WITHIN
-            while not health.ask(spec["ready"]).healthy:
+            while not health.ask(msgspec.convert(spec["ready"], HealthQuestion)).healthy:
                 if time.monotonic() > deadline:
                     raise SystemExit(f"bare: {spec['name']} was not healthy within {BARE_WITHIN} s")
                 time.sleep(0.01)

@@ -19,8 +19,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from bench.clock import clock, machine
 from stackhand.local.engines import health
+from stackhand.project.memory import HealthQuestion
 from stackhand.system import roots
 from tests.checkout import ROOT, clean_environment, free_ports
 
@@ -111,7 +114,7 @@ def together(specs: list[dict[str, Any]]) -> float:
                 subprocess.Popen(argv, cwd=spec["directory"], env=spec["environment"], stdout=quiet, stderr=quiet)
             )
         for spec in specs:
-            while not health.ask(spec["ready"]).healthy:
+            while not health.ask(msgspec.convert(spec["ready"], HealthQuestion)).healthy:
                 time.sleep(0.01)
 
     try:

@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from stackhand.ansible.action import Action, Result
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.reporter import StepReport
 from stackhand.infrastructure import account, bucket
+from stackhand.infrastructure.documents import Resource
 from stackhand.infrastructure.plan import plan
 from stackhand.infrastructure.plan.plan import DestroyReport, concerns_of, numbers
 from stackhand.infrastructure.secrets import secrets as given
@@ -69,7 +69,7 @@ class ActionModule(Action):
         wait = options.lock_wait
         terraform = Terraform(environment, self.progress, self.count, wait)
         terraform.init()
-        there = terraform.resources()
+        there = terraform.state().managed()
         store = Store(environment)
         releases = Releases(store)
         if check or not (there or releases.current()):
@@ -86,40 +86,38 @@ class ActionModule(Action):
         return Result(changed=True, step=StepReport("destroyed", f"{len(there)} resources", notes=notes), report=report)
 
 
-def _concerns(configuration: Path, resources: list[dict[str, Any]]) -> Counter[str]:
+def _concerns(configuration: Path, resources: list[Resource]) -> Counter[str]:
     """Return how many resources there are of each concern."""
     known = concerns_of(configuration)
-    return Counter(known.get(f"{each['type']}.{each['name']}", "no longer in the files") for each in resources)
+    return Counter(known.get(f"{each.type}.{each.name}", "no longer in the files") for each in resources)
 
 
-def _destroy(environment: Environment, terraform: Terraform, there: list[dict[str, Any]]) -> DestroyReport:
+def _destroy(environment: Environment, terraform: Terraform, there: list[Resource]) -> DestroyReport:
     """Lift the protection, remove everything, and return the snapshots, key and given secrets that stay."""
     secrets = given.of(terraform.state())
     lifted = {"deletion_protection": "false", "destroying": "true"}
-    databases = [each for each in there if each["type"] in DATABASES]
+    databases = [each for each in there if each.type in DATABASES]
     snapshot = f"final-{datetime.now(UTC):{rds.STAMP}}"
     if environment.variables.get("final_snapshot", "") is None:
         databases = []
     else:
         lifted["final_snapshot"] = snapshot
     key = plan.key_that_stays(there, _keys_in_use(environment, databases, secrets))
-    addresses = {each["address"].partition("[")[0] for each in there}
+    addresses = {each.address.partition("[")[0] for each in there}
     if protected := [each for each in PROTECTED if each in addresses]:
         terraform.change(*protected, **lifted)
     if key:
         terraform.forget(["aws_kms_key.main"])
     terraform.destroy(**lifted)
-    clusters = {each["index"]: each["values"] for each in databases if each["type"] == "aws_rds_cluster"}
-    instances = [each["values"] for each in databases if each["type"] == "aws_db_instance"]
+    clusters = {str(each.index): each.values for each in databases if each.type == "aws_rds_cluster"}
+    instances = [each.values for each in databases if each.type == "aws_db_instance"]
     snapshots = [f"{each['identifier']}-{snapshot}" for each in instances]
     of_clusters = {name: f"{each['cluster_identifier']}-{snapshot}" for name, each in clusters.items()}
     return DestroyReport(snapshots, key, secrets, of_clusters)
 
 
-def _keys_in_use(
-    environment: Environment, databases: list[dict[str, Any]], secrets: Mapping[str, str]
-) -> Iterator[str]:
+def _keys_in_use(environment: Environment, databases: list[Resource], secrets: Mapping[str, str]) -> Iterator[str]:
     """Yield what encrypts all that outlives the environment: snapshots, last and earlier, and given secrets."""
-    yield from (str(each["values"].get("kms_key_id")) for each in databases)
+    yield from (str(each.values.get("kms_key_id")) for each in databases)
     yield from (each.key for each in rds.snapshots(environment))
     yield from given.keys(environment, secrets)

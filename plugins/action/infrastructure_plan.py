@@ -5,13 +5,13 @@ Its report has the changes by concern, which is the file of terraform/ that a re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from stackhand.ansible.action import Action, Result
 from stackhand.cli.reporter import StepReport
 from stackhand.infrastructure.check import interfaces
+from stackhand.infrastructure.documents import TerraformPlan
 from stackhand.infrastructure.plan import cost, plan
 from stackhand.infrastructure.plan.plan import Summary, concerns_of, rows, summary
 from stackhand.infrastructure.secrets import secrets
@@ -60,14 +60,14 @@ class ActionModule(Action):
         report["restore"] = asdict(restored)
         report["existing"] = existing.of(environment)
         if not changed and applied_next:
-            warned = [*plan.warnings(environment, {}, refreshed=False), *terraform.warnings()]
+            warned = [*plan.warnings(environment, TerraformPlan(), refreshed=False), *terraform.warnings()]
             report |= {"plan": Summary([], []).document(), "warnings": warned}
             return _planned("no changes", report, terraform.outputs())
         planned = terraform.planned()
         if refresh:
             existing.refuse_second_provider(environment, planned)
         restore.require_user(environment, planned, restored)
-        forgotten = secrets.forgotten(planned, _outputs(planned).get(secrets.OUTPUT, {}))
+        forgotten = secrets.forgotten(planned, planned.planned_values.known().get(secrets.OUTPUT, {}))
         if forgotten and applied_next and not check:
             terraform.forget(forgotten)
             self.note(f"{', '.join(forgotten)}: now given; the value stays, and Terraform no longer manages it")
@@ -84,13 +84,7 @@ class ActionModule(Action):
             "warnings": [*warned, *([use.message()] if use.short else []), *terraform.warnings()],
         }
         message = f"{len(changes.changes)} changes" if changes.changes else "no changes"
-        return _planned(message, report, _outputs(planned))
-
-
-def _outputs(planned: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the outputs' values, by name; without those that are known only when it is applied."""
-    outputs = planned.get("planned_values", {}).get("outputs", {})
-    return {name: each["value"] for name, each in outputs.items() if "value" in each}
+        return _planned(message, report, planned.planned_values.known())
 
 
 def _planned(message: str, report: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:

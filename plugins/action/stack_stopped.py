@@ -31,8 +31,9 @@ class ActionModule(Action):
         if check:
             return Result(changed=changed)
         stopped, unknown, undone = otherengine.stop(self.state, volumes=volumes)
-        if self.state.read().get("up"):
-            self.state.remember(up=None)
+        if self.state.read().up:
+            with self.state.edit() as memory:
+                memory.up = False
         message = f"stopped: {', '.join(stopped)}" if stopped else "nothing was running"
         notes = [*undone, *(unknown if volumes else [])]
         return Result(

@@ -28,7 +28,8 @@ class ActionModule(StackAction):
         engine = self.engine(options.engine)
         services = verification.verify(engine)
         verification.await_pass(engine, options.timeout)
-        self.state.remember(up=True)
+        with self.state.edit() as memory:
+            memory.up = True
         unasked = [each.name for each in services if each.state == "done" or each.answer.startswith(health.UNCHECKED)]
         message = f"{len(services) - len(unasked)} services answer as {engine.stack.name}"
         return Result(

@@ -65,7 +65,7 @@ def _needs_playbook(verb: str, state: State) -> bool:
     """Whether a verb will probably need one; without its packages, it first installs them."""
     if verb in CLOUD:
         return state.directory.is_dir() and packages.CLOUD.current()
-    return state.file.exists() and bool(state.read().get("up")) is NEEDS[verb]
+    return state.file.exists() and state.read().up is NEEDS[verb]
 
 
 def start(

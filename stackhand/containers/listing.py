@@ -14,8 +14,10 @@ from stackhand.containers import api
 from stackhand.containers.docker import NOT_THERE, answer_within, run
 from stackhand.containers.unavailable import Unavailable
 
+Container = dict[str, Any]  # what `docker container inspect` says
 
-def inspect(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+
+def inspect(names: Sequence[str]) -> dict[str, Container]:
     """Return what the engine knows of containers, by their names; those that do not exist are left out."""
     if not names:
         return {}
@@ -40,7 +42,7 @@ def listed(project: str, host: str = "") -> list[str]:
     return run("ps", "--all", "--quiet", "--filter", label, host=host).stdout.split()
 
 
-def containers(project: str) -> dict[str, list[dict[str, Any]]]:
+def containers(project: str) -> dict[str, list[Container]]:
     """Return the containers of a Compose project, running or not, by the names of their services, in their order.
 
     Raises:
@@ -53,7 +55,7 @@ def containers(project: str) -> dict[str, list[dict[str, Any]]]:
     else:
         described = list(inspect(identities).values())
     labelled = [(each["Config"]["Labels"], each) for each in described if each]
-    services: dict[str, list[dict[str, Any]]] = {}
+    services: dict[str, list[Container]] = {}
     for labels, each in sorted(labelled, key=lambda pair: int(pair[0].get("com.docker.compose.container-number", 1))):
         if labels.get("com.docker.compose.oneoff") != "True":  # a command that is run beside the service
             services.setdefault(str(labels["com.docker.compose.service"]), []).append(each)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from stackhand.cli.failure import ExitCode, Failure
@@ -12,21 +12,13 @@ from stackhand.database.postgres import CATALOG_ONLY, PostgreSQL
 from stackhand.local import engines
 from stackhand.local.engines.embedded.servers.postgres import MAJOR
 from stackhand.local.engines.engine import Engine
+from stackhand.project.memory import Memory
 from stackhand.project.stack.model import Service
 
 RELATIONS = """
 SELECT count(*) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
 WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND nspname <> 'information_schema' AND nspname !~ '^pg_'
 """
-
-
-@dataclass(frozen=True)
-class Before:
-    """What the checkout knew of its engine; None is what it did not know."""
-
-    engine: str | None = None
-    name: str | None = None
-    services: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -37,13 +29,13 @@ class Copied:
         snapshot: its name.
         engine: where it comes from.
         major: the version of PostgreSQL there.
-        before: what the checkout knew of its engine, which it goes back to when the restore fails.
+        before: engine, name and services of the checkout, which it goes back to when the restore fails.
     """
 
     snapshot: str
     engine: str
     major: int
-    before: Before = field(default_factory=Before)
+    before: Memory = field(default_factory=Memory)
 
 
 def keep(engine: Engine, progress: Callable[[str], None]) -> Copied:
@@ -65,7 +57,8 @@ def keep(engine: Engine, progress: Callable[[str], None]) -> Copied:
         if each.used() and each.runs():
             progress(f"stopping the services on {each.name}")
             each.down(volumes=False)
-    before = _remembered(engine)
+    known = engine.state.read()
+    before = Memory(engine=known.engine, name=known.name, services=known.services)  # which its start overwrites
     try:
         other.start_only(service, progress)
         progress(f"taking a snapshot of the database on {other.name}")
@@ -126,18 +119,13 @@ def database_of(engine: Engine) -> Service:
     return database[0]
 
 
-def _remembered(engine: Engine) -> Before:
-    """Return what the checkout knows of its engine, which a start of the database alone overwrites."""
-    known = engine.state.read()
-    return Before(known.get("engine"), known.get("name"), known.get("services"))
-
-
-def _stop(engine: Engine, before: Before) -> None:
+def _stop(engine: Engine, before: Memory) -> None:
     """Stop an engine that ran for the copy only; the checkout stays on the one that it was on."""
     try:
         engine.down(volumes=False)
     finally:
-        engine.state.remember(**asdict(before))
+        with engine.state.edit() as memory:
+            memory.engine, memory.name, memory.services = before.engine, before.name, before.services
 
 
 def _require_data(engine: Engine, other: Engine) -> None:
@@ -148,7 +136,7 @@ def _require_data(engine: Engine, other: Engine) -> None:
             next=f"./inv up --engine {engine.name}",
             code=ExitCode.USAGE,
         )
-    made_as = str(engine.state.read().get("compose", {}).get("project") or engine.stack.name)
+    made_as = engine.state.read().compose.project or engine.stack.name
     if other.name == "compose" and made_as != engine.stack.name:
         raise Failure(
             f"The volumes on compose belong to {made_as}, but .env names this stack {engine.stack.name}.",

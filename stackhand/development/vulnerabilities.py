@@ -124,10 +124,9 @@ def _ask(url: str, document: Any = None) -> dict[str, Any]:
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - see DATABASE
     try:
         with urllib.request.urlopen(request, timeout=WITHIN) as answer:  # noqa: S310
-            content: dict[str, Any] = json.load(answer)
+            return dict(json.load(answer))
     except (OSError, HTTPException, ValueError) as error:
         raise Unreachable(str(getattr(error, "reason", "") or error)) from error
-    return content
 
 
 def _vulnerability(package: Package, entry: Mapping[str, Any]) -> Vulnerability:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -46,11 +45,6 @@ class Document:
     address: str
     body: bytes
     etag: str
-
-    @property
-    def content(self) -> dict[str, Any]:
-        """Its fields, whatever they are."""
-        return self.to(dict[str, Any])
 
     def to(self, kind: type[Content]) -> Content:
         """Return it as a type; fields that the type does not know are ignored.
@@ -109,12 +103,12 @@ class Store:
         answer = self.s3.get_object(Bucket=self.bucket, Key=key)
         return Document(f"s3://{self.bucket}/{key}", answer["Body"].read(), str(answer["ETag"]))
 
-    def write(self, key: str, content: Mapping[str, Any], *, etag: str | None = None, new: bool = False) -> str:
+    def write(self, key: str, content: object, *, etag: str | None = None, new: bool = False) -> str:
         """Write a document, and return its version.
 
         Args:
             key: where.
-            content: what.
+            content: a struct, or the fields of a document.
             etag: only in the place of this version.
             new: only when there is none.
 
@@ -123,7 +117,7 @@ class Store:
             Failure: the bucket cannot be written.
         """
         condition = {"IfNoneMatch": "*"} if new else {"IfMatch": etag} if etag else {}
-        content = redaction.current().data(content, names=False)  # its readers go by the rest
+        content = redaction.current().data(msgspec.to_builtins(content), names=False)  # its readers go by the rest
         body = json.dumps(content, indent=2, sort_keys=True).encode()
         try:
             put = partial(self.s3.put_object, Bucket=self.bucket, Key=key, Body=body, ContentType="application/json")

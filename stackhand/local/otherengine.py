@@ -19,7 +19,7 @@ def notes(engine: Engine, *, copying: bool) -> list[str]:
         copying: whether the database is copied anyway.
     """
     state = engine.state
-    before = str(state.read().get("engine", engine.name))
+    before = state.read().engine or engine.name
     other = engines.other(engine.name, state)
     if before == engine.name or not other.used():
         return []

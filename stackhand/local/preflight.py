@@ -61,7 +61,8 @@ def ports(engine: Engine, *, free: bool, check: bool) -> dict[str, int]:
     moved = machine_ports.free_block(movable, {number for number in everything if number not in variables})
     if not check:
         settings.move_ports(stack.root, moved)
-        engine.state.remember(ports=moved)
+        with engine.state.edit() as memory:
+            memory.ports = moved
     return moved
 
 
@@ -151,7 +152,7 @@ def no_other_name(engine: Engine) -> None:
     Raises:
         Failure: they are still there.
     """
-    before, now = str(engine.state.read().get("name", "")), engine.stack.name
+    before, now = engine.state.read().name, engine.stack.name
     if engine.name != "compose" or before in {"", now}:
         return
     if engines.remembered(engine.state).runs():
@@ -169,7 +170,7 @@ def no_other_engine(chosen: str, state: State) -> None:
     Raises:
         Failure: it does.
     """
-    known = str(state.read().get("engine", chosen))
+    known = state.read().engine or chosen
     if known == chosen:
         return
     try:

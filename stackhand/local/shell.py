@@ -68,7 +68,7 @@ def _pages(engine: Engine, services: Iterable[ServiceStatus]) -> dict[str, str]:
     One with an `x-health` says so itself; any other that publishes a port is asked.
     """
     running = {each.name: each for each in services if each.address and each.state in {"healthy", "unhealthy"}}
-    unknown = [name for name in running if (engine.question(name) or {}).get("kind") == "tcp"]
+    unknown = [name for name in running if engine.question(name).kind == "tcp"]
     asked = waiting.gather(
         {name: partial(health.speaks_http, running[name].ports[0]) for name in unknown}, health.ALL_WITHIN
     )

@@ -48,8 +48,8 @@ def snapshot() -> StatusReport:
     engine = engines.remembered(state)
     statuses = services(engine)
     return StatusReport(
-        known.get("name", PROJECT.name),
-        known.get("engine"),
+        known.name or PROJECT.name,
+        known.engine,
         overall(statuses),
         [service.report() for service in statuses],
         [*engine.notes, *open_ports(statuses)],

@@ -40,7 +40,7 @@ def up(*, engine: str, free_ports: bool, copy_data: bool, timeout: float, json: 
     engines.check_name(engine)
     if not timeout > 0:  # nor NaN, which is never over
         raise Failure(f"--timeout {timeout:g} is not a valid time.", next="seconds, above 0", code=ExitCode.USAGE)
-    facts = HookFacts("up", str(state.read().get("name", PROJECT.name)), engine=engine)
+    facts = HookFacts("up", state.read().name or PROJECT.name, engine=engine)
     with Hooks("up", facts, "./inv up --skip-hooks", skip=skip_hooks).around():
         report = _up(state, engine, free_ports=free_ports, copy_data=copy_data, timeout=timeout, json=json)
         facts.learn(msgspec.to_builtins(report))
@@ -85,7 +85,7 @@ def down(*, volumes: bool, yes: bool) -> None:
     state = State(PROJECT)
     with state.lock("./inv down", 60.0, console.notify) as lock:
         left = otherengine.left(state, volumes=volumes)
-        name = str(state.read().get("name", PROJECT.name))
+        name = state.read().name or PROJECT.name
         if not left.running and not (volumes and (left.data or left.unknown)):
             otherengine.give_up(engines.remembered(state))
             console.write("\n".join([f"{name} is not running.", *(f"  but {each}" for each in left.unknown)]))
@@ -137,13 +137,13 @@ def _restart(engine: Engine, names: Sequence[str]) -> None:
 
 def not_running(state: State) -> Failure:
     """Return the failure of a verb that needs the stack to run."""
-    name = state.read().get("name", PROJECT.name)
+    name = state.read().name or PROJECT.name
     return Failure(f"{name} is not running.", next="./inv up", code=ExitCode.UNHEALTHY)
 
 
 def _already_up(state: State, requested: str) -> UpReport | None:
     """Return the report of a stack that runs just as it would be started now; None: there is work to do."""
-    if not state.read():
+    if not state.read().engine:
         return None
     engine = engines.remembered(state)
     if requested not in {"auto", engine.name} or not engine.runs():

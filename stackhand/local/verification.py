@@ -118,7 +118,7 @@ def slowest_path(seconds: dict[str, float], after: dict[str, list[str]]) -> list
 def _same_stack(engine: Engine, status: ServiceStatus) -> None:
     """A service that says which stack it is of (header X-Stack) must say this one."""
     question = engine.question(status.name)
-    if question is None or question["kind"] != "http":
+    if question.kind != "http":
         return
     answer = health.ask(question)
     name = engine.stack.name

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
+
+import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import ownership, private
+from stackhand.project.memory import Memory
 from stackhand.system import trees
 
 SOCKET_PATH_LIMIT = 103
@@ -123,29 +125,41 @@ class State:
         if not self.key_file.exists():
             private.write(self.key_file, os.urandom(32).hex())
 
-    def read(self) -> dict[str, Any]:
-        """Return what was remembered of this checkout; nothing when there is no memory, or a damaged one.
+    def read(self) -> Memory:
+        """Return what was remembered of this checkout; nothing when there is no memory.
 
         Raises:
-            Failure: there is one that this account may not read.
+            Failure: there is one that this account may not read, or that is not as we wrote it.
         """
         try:
-            content = json.loads(self.file.read_text(encoding="utf-8"))
+            return msgspec.json.decode(self.file.read_bytes(), type=Memory)
         except PermissionError as error:
             raise ownership.refused(error) from error
-        except (OSError, ValueError):
-            return {}
-        return content if isinstance(content, dict) else {}
+        except OSError:
+            return Memory()
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Failure(
+                f"{self.file} is not as Stackhand wrote it.",
+                evidence=[str(error)],
+                next="undo the edit; or remove the file, then ./inv up, which writes a new one",
+                code=ExitCode.PREFLIGHT,
+            ) from error
 
-    def remember(self, **facts: Any) -> None:
-        """Add facts to what is remembered; a fact that is None is forgotten."""
-        known = {key: value for key, value in {**self.read(), **facts}.items() if value is not None}
-        private.write(self.file, json.dumps(known, indent=2) + "\n")
+    def write(self, memory: Memory) -> None:
+        """Remember this, and nothing else."""
+        private.write(self.file, msgspec.json.format(msgspec.json.encode(memory), indent=2).decode() + "\n")
+
+    @contextmanager
+    def edit(self) -> Iterator[Memory]:
+        """Yield what is remembered, and remember what has become of it at the end of the block."""
+        yield (memory := self.read())
+        self.write(memory)
 
     def forget(self) -> None:
         """Forget everything but the engine, which stays with the checkout, and what `.env` was made as."""
         if self.file.exists():
-            self.remember(**{fact: None for fact in self.read() if fact not in {"engine", "dotenv"}})
+            known = self.read()
+            self.write(Memory(engine=known.engine, dotenv=known.dotenv))
 
     @contextmanager
     def lock(self, command: str, timeout: float, waiting: Callable[[str], None]) -> Iterator[int | None]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from stackhand.infrastructure.services import compose, services
 from stackhand.project.compose import composefiles
+from stackhand.project.compose.resolution import Entry
 from stackhand.project.stack.dockerfile import TARGET
 from stackhand.project.stack.model import Service, Stack
 from stackhand.project.stack.xaws import Fargate, Job
@@ -32,7 +32,7 @@ def apply(clone: Clone) -> None:
         _override(clone.project / composefiles.OVERLAY, service)
 
 
-def choose(candidates: Iterable[Service], resolved: dict[str, dict[str, Any]]) -> Service:
+def choose(candidates: Iterable[Service], resolved: dict[str, Entry]) -> Service:
     """Return the service to break: one that is broken by its image if there is one, and after a migration."""
     running = [each for each in candidates if isinstance(each.aws, Fargate)]
     return min(
@@ -53,12 +53,12 @@ def ending_with(dockerfile: str, lines: Iterable[str]) -> str:
     return "".join(stages)
 
 
-def _overridden(entry: dict[str, Any]) -> bool:
+def _overridden(entry: Entry) -> bool:
     """Whether the Compose file says what a service runs, whatever its image does."""
     return bool(entry.get("command") or entry.get("entrypoint"))
 
 
-def _is_shared(stack: Stack, service: Service, resolved: dict[str, dict[str, Any]]) -> bool:
+def _is_shared(stack: Stack, service: Service, resolved: dict[str, Entry]) -> bool:
     """Whether migrations run in the service's image, by its entrypoint."""
     jobs = [each for each in stack.services.values() if isinstance(each.aws, Job)]
     return bool(service.migrate) or any(

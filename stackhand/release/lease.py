@@ -136,7 +136,7 @@ class LeaseClient:
     def _write(self, lease: Lease, etag: str | None) -> bool:
         """Write a lease in the place of a version, or of none; false when somebody was quicker."""
         try:
-            self._etag = self.store.write(KEY, msgspec.to_builtins(lease), etag=etag, new=etag is None)
+            self._etag = self.store.write(KEY, lease, etag=etag, new=etag is None)
         except Conflict:
             return False
         self.lease = lease

@@ -147,7 +147,7 @@ class Releases:
 
     def write(self, manifest: Manifest) -> None:
         """Keep a release as it is by now."""
-        self.store.write(f"{FOLDER}{manifest.id}.json", msgspec.to_builtins(manifest))
+        self.store.write(f"{FOLDER}{manifest.id}.json", manifest)
 
     def current(self) -> Manifest | None:
         """Return the last known good release."""
@@ -168,7 +168,7 @@ class Releases:
         before = self.current()
         if before is not None:
             self.write(before)
-        self.store.write(CURRENT, msgspec.to_builtins(manifest))
+        self.store.write(CURRENT, manifest)
         with suppress(Failure):
             self.write(manifest)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 
@@ -14,6 +14,7 @@ from stackhand.project.stack.probes import Questions, Web
 from stackhand.project.stack.xaws import Probe
 from stackhand.release.manifest import Manifest
 
+Definition = dict[str, Any]  # the arguments of RegisterTaskDefinition
 PARAMETER = re.compile(r"(?:arn:[^:]+:ssm:[^:]*:[^:]*:parameter)?(/?.+)")
 
 
@@ -24,12 +25,27 @@ class Repository(msgspec.Struct, frozen=True):
     url: str
 
 
+class ContainerDefinition(TypedDict, total=False):
+    """A container of a task definition, as far as we read it: ECS gets all that Terraform says of it."""
+
+    name: str
+    image: str
+    secrets: list[dict[str, str]] | None
+    portMappings: list[dict[str, Any]] | None
+    healthCheck: dict[str, Any] | None
+
+
+def containers(definition: Mapping[str, Any]) -> list[ContainerDefinition]:
+    """Return the containers of a task definition."""
+    return definition.get("containerDefinitions") or []
+
+
 class TaskTarget(msgspec.Struct, frozen=True, kw_only=True):
     """What runs as a task on ECS.
 
     Args:
         container: the main container's name in the task definition.
-        task_definition: the arguments of RegisterTaskDefinition; the image of a service that is built is IMAGE.
+        task_definition: in which the image of a service that is built is IMAGE.
         log_group: of its containers.
         log_stream_prefix: a container's stream is PREFIX/CONTAINER/TASKID.
         subnets: of its tasks.
@@ -37,7 +53,7 @@ class TaskTarget(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     container: str
-    task_definition: dict[str, Any]
+    task_definition: Definition
     log_group: str
     log_stream_prefix: str
     subnets: list[str] = []
@@ -105,15 +121,14 @@ class ServiceTarget(TaskTarget, frozen=True, kw_only=True):
     @property
     def protocols(self) -> dict[str, str]:
         """In which protocol other services speak to each of its ports, by the port's name."""
-        containers = self.task_definition.get("containerDefinitions", [])
-        ports = [port for each in containers for port in each.get("portMappings") or [] if "name" in port]
-        return {port["name"]: port.get("appProtocol", "tcp") for port in ports}
+        mappings = [port for each in containers(self.task_definition) for port in each.get("portMappings") or []]
+        return {port["name"]: port.get("appProtocol", "tcp") for port in mappings if "name" in port}
 
     @property
     def checked(self) -> bool:
         """Whether ECS itself sees that it works, by the health check of a container or of the load balancer."""
-        containers = self.task_definition.get("containerDefinitions", [])
-        return self.target_group is not None or any(each.get("healthCheck") for each in containers)
+        checks = filter(None, (each.get("healthCheck") for each in containers(self.task_definition)))
+        return self.target_group is not None or any(checks)
 
     def network(self) -> dict[str, Any]:
         """Return what sends requests to it, for UpdateService: together with the definition that has the port."""
@@ -149,9 +164,9 @@ class Target(msgspec.Struct, frozen=True):
         """Return the SSM parameters that services and jobs read at their start, and who reads each."""
         parameters: dict[str, list[str]] = {}
         for name, task in self.tasks().items():
-            for container in task.task_definition.get("containerDefinitions", []):
+            for container in containers(task.task_definition):
                 for each in container.get("secrets") or []:
-                    match = PARAMETER.fullmatch(str(each.get("valueFrom", "")))
+                    match = PARAMETER.fullmatch(each["valueFrom"])
                     if match and ":secretsmanager:" not in each["valueFrom"]:
                         parameters.setdefault(match[1], []).append(name)
         return parameters

@@ -18,7 +18,7 @@ from stackhand.infrastructure import account, bucket, signing_key
 from stackhand.infrastructure.plan.plan import HOLDS_DATA, DestroyReport
 from stackhand.infrastructure.secrets import secrets
 from stackhand.infrastructure.store import Store
-from stackhand.infrastructure.terraform.terraform import Terraform, managed
+from stackhand.infrastructure.terraform.terraform import Terraform
 from stackhand.project import environments
 from stackhand.project.environments import Environment
 from stackhand.project.state import State
@@ -108,15 +108,13 @@ def _holding(environment: Environment) -> list[str]:
     terraform = Terraform(environment)
     terraform.version()
     terraform.init()
-    state = terraform.state()
-    resources = managed(state)
+    resources = terraform.state().managed()
     lines = []
     for each in resources:
-        if each["type"] in HOLDS_DATA:
-            name = each["values"].get("cluster_identifier") or each["values"].get("identifier")
-            name = name or each["values"].get("name") or each["values"].get("bucket")
-            lines.append(f"{HOLDS_DATA[each['type']]}: {name or each['values'].get('id', each['address'])}")
-    return sorted(lines) or [each["address"] for each in resources][:10]
+        if each.type in HOLDS_DATA:
+            names = (each.values.get(key) for key in ("cluster_identifier", "identifier", "name", "bucket", "id"))
+            lines.append(f"{HOLDS_DATA[each.type]}: {next(filter(None, names), each.address)}")
+    return sorted(lines) or [each.address for each in resources][:10]
 
 
 def _stays(environment: Environment, report: DestroyReport) -> list[str]:

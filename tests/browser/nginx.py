@@ -12,7 +12,6 @@ from pathlib import Path
 import msgspec
 
 from stackhand.local.engines.embedded import folders
-from stackhand.local.engines.embedded.servers.base import account_of
 from stackhand.local.engines.embedded.servers.nginx import Nginx
 from stackhand.project.settings import settings
 from stackhand.project.stack import loading
@@ -41,10 +40,8 @@ def nginx(folder: Path, *edits: tuple[str, str], **environment: str) -> Iterator
     server.prepare()
     program = server.program()
     for name, text in program.files.items():
-        folders.write(Path(name), text.encode(), account_of(program))
-    account = program.account or {}
-    prefix = account.get("prefix", [])
-    who = {"user": account["uid"], "group": account["gid"], "extra_groups": []} if account and not prefix else {}
+        folders.write(Path(name), text.encode(), program.account)
+    prefix, who = ([*program.account.prefix], program.account.arguments()) if program.account else ([], {})
     child = subprocess.Popen([*prefix, *program.argv], cwd=program.directory, stdout=subprocess.DEVNULL, **who)
     try:
         eventually(lambda: _answers(f"http://127.0.0.1:{checkout.ports['WEB_PORT']}/healthz"), "nginx answers")

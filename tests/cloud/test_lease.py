@@ -136,7 +136,7 @@ def test_a_renewal_that_s3_wrote_without_saying_so_counts_and_is_given_back(clou
         assert not found[0].expired(calendar.now + timedelta(seconds=LASTS - 1))
     renewed = store.read(lease.KEY)
     assert renewed is not None
-    store.write(lease.KEY, {**renewed.content, "beat": "later"})  # a renewal whose answer never came
+    store.write(lease.KEY, {**renewed.to(dict), "beat": "later"})  # a renewal whose answer never came
     one.give_back()
     assert lease.current(store) is None
 

@@ -17,6 +17,7 @@ from stackhand.aws import session
 from stackhand.aws.waiting import Retry
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account
+from stackhand.infrastructure.documents import Effect, Resource, TerraformPlan
 from stackhand.infrastructure.snapshots import backups, rds, restore
 from stackhand.infrastructure.store import Store
 from stackhand.project import environments
@@ -221,11 +222,12 @@ def test_a_snapshot_that_every_later_plan_would_replace_is_refused(
 
 def test_a_snapshot_of_another_role_is_refused_before_anything_is_applied(staging: Environment, stack: Stack) -> None:
     found = restore.prepare(staging, stack, destroyed(staging), replace=False)
-    change = {"type": "aws_db_instance", "index": "postgres", "change": {"after": {"username": "shop"}}}
-    restore.require_user(staging, {"resource_changes": [change]}, found)
-    change["change"] = {"after": {"username": "other"}}
+    change = Effect(["create"], after={"username": "shop"})
+    database = Resource(address="a", type="aws_db_instance", index="postgres", change=change)
+    restore.require_user(staging, TerraformPlan([database]), found)
+    change.after["username"] = "other"
     with pytest.raises(Failure, match="The snapshot has the role shop, but postgres needs other"):
-        restore.require_user(staging, {"resource_changes": [change]}, found)
+        restore.require_user(staging, TerraformPlan([database]), found)
 
 
 def test_the_version_that_a_snapshot_must_have_is_that_of_terraform() -> None:
@@ -261,7 +263,7 @@ def test_a_restore_that_was_interrupted_is_finished_before_anything_else(
         database(staging)
         note = begun.read(restore.KEY)
         assert note is not None  # moto gives all databases one number
-        begun.write(restore.KEY, {**note.content, "replaced": {"postgres": "db-EARLIER"}})
+        begun.write(restore.KEY, {**note.to(dict), "replaced": {"postgres": "db-EARLIER"}})
     with pytest.raises(Failure, match="was interrupted: the database of postgres is") as refused:
         restore.require_finished(begun, [])
     assert refused.value.next == f"./inv deploy -e staging --from-snapshot {advice}"

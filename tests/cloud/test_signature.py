@@ -273,7 +273,7 @@ def forged(cloud: Cloud, good: Manifest, forgery: Forgery) -> Manifest:
     answer = cloud.world.register_task_definition({**definition, "containerDefinitions": containers})
     part = prepare.ReleasedService(answer["taskDefinition"]["taskDefinitionArn"], f"{images(cloud)[1].url}@x")
     found = good.but(services={**good.services, "api": part}, target=no_repository(good))
-    cloud.context.store.write("current.json", msgspec.to_builtins(found))
+    cloud.context.store.write("current.json", found)
     return found
 
 

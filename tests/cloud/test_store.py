@@ -42,7 +42,7 @@ def test_a_busy_bucket_is_read_and_written_as_soon_as_it_answers(cloud: Cloud) -
         store.write("some.json", {"a": 1})
         found = store.read("some.json")
         assert found is not None
-        assert (found.content, store.keys("some")) == ({"a": 1}, ["some.json"])
+        assert (found.to(dict), store.keys("some")) == ({"a": 1}, ["some.json"])
 
 
 def test_a_document_is_ours_although_the_answer_was_lost(cloud: Cloud) -> None:

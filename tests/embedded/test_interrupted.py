@@ -43,7 +43,7 @@ def test_up_waits_for_the_end_of_what_an_interrupted_restart_is_still_stopping(s
     supervisor = Supervisor(State(stack.path))
     held = stack.kill("api", signal.SIGSTOP)
     supervisor.call("stopProcess", "api", False)
-    assert supervisor.processes()["api"]["statename"] == "STOPPING"
+    assert supervisor.processes()["api"].statename == "STOPPING"
     child = stack.start("up")
     time.sleep(3)  # up finds it so; supervisord would kill it after ten
     os.kill(held, signal.SIGCONT)

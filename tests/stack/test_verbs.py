@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from stackhand.local.engines import health
+from stackhand.project.memory import HealthQuestion
 from tests.checkout import Checkout, eventually
 from tests.encodings import AS_A_WORD, ENCODINGS
 from tests.engines import ON_ONE
@@ -220,7 +221,7 @@ def test_a_database_is_known_by_its_image(stack: Checkout) -> None:
         status, cache = stack.inv("db.status", check=False), stack.inv("cache.shell", stdin="PING", check=False)
     finally:
         file.write_text(before)
-    asked = health.ask({"kind": "redis", "port": stack.ports["REDIS_PORT"], "password": ""})
+    asked = health.ask(HealthQuestion("redis", port=stack.ports["REDIS_PORT"], password=""))
     assert (asked.healthy, asked.message) == (True, "asks for a password")
     assert "001_history.sql  applied" in status.out
     assert "PONG" in cache.out

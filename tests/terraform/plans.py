@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
+from stackhand.infrastructure.documents import TerraformPlan
+
 Plan = dict[str, Any]
+
+
+def typed(plan: Plan) -> TerraformPlan:
+    """A plan as the toolkit reads it."""
+    return msgspec.convert(plan, TerraformPlan)
 
 
 def resources(plan: Plan, kind: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from stackhand.release.images import provenance
 from tests.checkout import ROOT
 from tests.terraform import iam
 from tests.terraform.conftest import GITHUB, Module
-from tests.terraform.plans import Plan, addresses, resources
+from tests.terraform.plans import Plan, addresses, resources, typed
 
 pytestmark = [pytest.mark.xdist_group("terraform-plans"), pytest.mark.timeout(400)]
 TOKEN = "token.actions.githubusercontent.com"
@@ -76,7 +76,7 @@ def test_a_rotation_makes_generated_secrets_and_tasks_new_and_leaves_a_given_one
     ]  # with an empty value, which SSM refuses
     address = 'aws_ssm_parameter.other["STRIPE_KEY"]'
     outputs = {name: each.get("value") for name, each in plan["planned_values"]["outputs"].items()}
-    assert secrets.forgotten(plan, outputs[secrets.OUTPUT]) == [address]
+    assert secrets.forgotten(typed(plan), outputs[secrets.OUTPUT]) == [address]
     module.run("state", "rm", f"-state={once.name}", address)
     plan = module.plan("staging", state=once.name, **variables)
     assert address not in addresses(plan)
@@ -92,7 +92,7 @@ def test_a_rotation_makes_generated_secrets_and_tasks_new_and_leaves_a_given_one
         'aws_ssm_parameter.other["HEALTH_DETAILS_TOKEN"]',
         'aws_ssm_parameter.other["NOTES_TOKEN"]',
     }
-    assert summary(plan, {}).outputs == ["given_secrets", "release"]
+    assert summary(typed(plan), {}).outputs == ["given_secrets", "release"]
 
 
 def statements(plan: Plan, kind: str, address: str, key: str) -> list[dict[str, Any]]:

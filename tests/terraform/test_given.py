@@ -14,6 +14,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.plan.plan import SUBSCRIPTION, refuse_loss, summary, warnings
 from stackhand.infrastructure.secrets import secrets
 from stackhand.project.environments import Environment
+from tests.terraform.plans import typed
 
 NAME = "/shop/staging/STRIPE_KEY"
 GIVEN = {"STRIPE_KEY": NAME}
@@ -61,7 +62,7 @@ def test_a_missing_one_is_named_with_the_command_that_gives_it(aws: None) -> Non
     with pytest.raises(Failure, match="staging has no value for STRIPE_KEY, which only you can provide") as caught:
         secrets.require(staging(), GIVEN)
     assert (caught.value.evidence, caught.value.code) == ((PUT,), ExitCode.PREFLIGHT)
-    outputs = {"planned_values": {"outputs": {secrets.OUTPUT: {"value": GIVEN}}}}
+    outputs = typed({"planned_values": {"outputs": {secrets.OUTPUT: {"value": GIVEN}}}})
     assert warnings(staging(alarm_email="a@b.org"), outputs, refreshed=True) == [
         f"STRIPE_KEY has no value in staging, and only you can provide it; a deploy would stop: {PUT}"
     ]
@@ -88,7 +89,7 @@ def test_an_emulator_is_given_something_and_never_what_is_there(aws: None, monke
 
 
 def test_what_terraform_made_once_is_forgotten_and_any_other_secret_is_not_deleted_in_passing() -> None:
-    plan = {"resource_changes": [parameter("delete"), parameter("delete", "/shop/staging/OLD", "OLD")]}
+    plan = typed({"resource_changes": [parameter("delete"), parameter("delete", "/shop/staging/OLD", "OLD")]})
     forgotten = secrets.forgotten(plan, GIVEN)
     assert forgotten == ['aws_ssm_parameter.other["STRIPE_KEY"]']
     found = summary(plan, {}, forgotten)
@@ -150,6 +151,6 @@ def subscription(action: str, **after: Any) -> dict[str, Any]:
 def test_a_plan_warns_while_nobody_is_told_of_alarms(
     address: str | None, plan: dict[str, Any], refreshed: bool, said: str
 ) -> None:
-    found = warnings(staging(alarm_email=address), plan, refreshed=refreshed)
+    found = warnings(staging(alarm_email=address), typed(plan), refreshed=refreshed)
     assert len(found) == bool(said)
     assert json.dumps(found).startswith(f'["{said}' if said else "[]")

@@ -14,7 +14,7 @@ from stackhand.infrastructure.plan import cost
 from stackhand.infrastructure.plan.plan import concerns_of, summary
 from tests.checkout import ROOT
 from tests.terraform.conftest import GITHUB, Module
-from tests.terraform.plans import Plan, addresses, resources
+from tests.terraform.plans import Plan, addresses, resources, typed
 
 pytestmark = [pytest.mark.xdist_group("terraform-plans"), pytest.mark.timeout(400)]
 DOCS = {
@@ -87,7 +87,7 @@ def test_what_outlives_the_environment_is_not_encrypted_with_its_key(staging: Pl
 
 def test_every_resource_stands_in_a_file_that_says_what_it_is_about(staging: Plan, production: Plan) -> None:
     for plan in (staging, production):
-        found = summary(plan, concerns_of(ROOT / "terraform"))
+        found = summary(typed(plan), concerns_of(ROOT / "terraform"))
         assert {each.action for each in found.changes} == {"create"}
         assert "no longer in the files" not in found.concerns
     assert {"network", "security groups", "database", "github"} <= set(found.concerns)
@@ -96,7 +96,7 @@ def test_every_resource_stands_in_a_file_that_says_what_it_is_about(staging: Pla
 def test_the_cost_table_is_what_the_plans_cost(staging: Plan, production: Plan) -> None:
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     for name, plan in (("staging", staging), ("production", production)):
-        found = cost.estimate(plan)
+        found = cost.estimate(typed(plan))
         assert found.unknown == []
         assert f"| **{name}** | **${found.month:.0f}** |" in text, f"{name}: ${found.month:.0f}\n{found.lines}"
 

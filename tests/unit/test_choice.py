@@ -172,4 +172,4 @@ def test_each_of_several_postgres_follows_its_own_settings(tmp_path: Path) -> No
     running.stack = loading.of(tmp_path, {"services": services}, "compose.yaml")
     (alone,) = ComposeDatabase.all_of(running)
     alone.remember()
-    assert state.read()["login"] == alone.login()
+    assert state.read().login == alone.login()

@@ -11,15 +11,17 @@ import pytest
 
 from stackhand.cli.failure import Failure
 from stackhand.containers import docker, images
+from stackhand.containers.listing import Container
 from stackhand.local.engines import health
 from stackhand.local.engines.compose import containers, failures, gate, preflight, status
+from stackhand.project.memory import Served
 from stackhand.project.stack import loading
 from tests.checkout import ROOT
 
 SECRETS = {"POSTGRES_PASSWORD": "secret-1", "DATABASE_PASSWORD": "secret-3", "REDIS_PASSWORD": "secret-2"}
 
 
-def container(**fields: Any) -> containers.Container:
+def container(**fields: Any) -> Container:
     running = {"Status": "running", "ExitCode": 0, "Health": {"Status": "starting", "Log": []}}
     return {"Name": "/shop-api", "State": running, "RestartCount": 0, "NetworkSettings": {"Ports": {}}} | fields
 
@@ -39,7 +41,7 @@ def no_log(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_container_that_ended_is_not_called_slow_because_it_runs_again_by_now(
-    found: containers.Container, message: str, what: str
+    found: Container, message: str, what: str
 ) -> None:
     assert failures.up_failed(message, {"api": found}, []).what.startswith(what)
 
@@ -143,7 +145,7 @@ def test_a_job_that_does_not_end_is_told_as_that(tmp_path: Path) -> None:
 
 def test_a_health_check_that_has_not_passed_yet_is_not_called_healthy() -> None:
     state = {"Status": "running", "Pid": 0, "StartedAt": "2026-01-31T12:00:00Z", "Health": {"Status": "starting"}}
-    found = status.of("worker", [container(Id="1", State=state)], {"question": {"kind": "process"}})
+    found = status.of("worker", [container(Id="1", State=state)], Served())
     assert (found.state, found.healthy) == ("starting", False)
     assert found.answer.startswith("starting: no health check has finished yet")
 
@@ -151,8 +153,8 @@ def test_a_health_check_that_has_not_passed_yet_is_not_called_healthy() -> None:
 def test_a_job_that_failed_before_it_succeeded_is_done() -> None:
     state = {"Status": "exited", "ExitCode": 0, "FinishedAt": "2026-01-31T12:00:00Z"}
     found = container(Id="1", RestartCount=gate.CRASHES, State=state)
-    assert status.of("seed", [found], {"may_finish": True}).state == "done"
-    assert status.of("seed", [found], {"may_finish": False}).state == "failed"
+    assert status.of("seed", [found], Served(may_finish=True)).state == "done"
+    assert status.of("seed", [found], Served(may_finish=False)).state == "failed"
 
 
 RUNS = {"Status": "running", "Pid": 0, "StartedAt": "2026-01-31T12:00:00Z", "ExitCode": 0}
@@ -172,7 +174,7 @@ def test_a_service_is_as_that_container_which_is_worst_off(
     states: list[dict[str, Any]], state: str, answer: str
 ) -> None:
     all_of = [container(Id=str(number), State=each) for number, each in enumerate(states)]
-    found = status.of("worker", all_of, {"question": {"kind": "process"}, "replicas": 3})
+    found = status.of("worker", all_of, Served(replicas=3))
     assert (found.state, found.answer) == (state, answer)
 
 

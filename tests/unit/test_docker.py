@@ -22,6 +22,7 @@ from stackhand.local import otherengine, preflight, status
 from stackhand.local import verbs as local
 from stackhand.local.engines.compose import containers, failures
 from stackhand.local.engines.compose.engine import Compose
+from stackhand.project.memory import ComposeProject, Memory
 from stackhand.project.state import State
 
 Says = Callable[..., None]
@@ -220,7 +221,7 @@ def _refused(folder: Path, made_on: str) -> Failure:
 def _made_on(folder: Path, host: str) -> State:
     state = State(folder)
     state.make()
-    state.remember(engine="compose", name="shop", compose={"project": "shop", "root": str(folder), "host": host})
+    state.write(Memory(engine="compose", name="shop", compose=ComposeProject("shop", str(folder), host)))
     return state
 
 
@@ -349,7 +350,7 @@ def test_what_another_engine_has_is_told_where_nothing_runs_and_not_forgotten(
     assert engine.notes == told
     assert otherengine.left(state, volumes=True) == otherengine.Left(running=False, data=[], unknown=told)
     assert otherengine.stop(state, volumes=True) == ([], told, [])
-    assert state.read()["compose"]["host"] == f"unix://{sockets}/running"
+    assert state.read().compose == ComposeProject("shop", str(state.root), f"unix://{sockets}/running")
     monkeypatch.setenv("DOCKER_HOST", f"unix://{sockets}/running")
     assert engine.elsewhere() == ""
 

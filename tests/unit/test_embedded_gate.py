@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -16,13 +17,16 @@ import pytest
 
 from stackhand.cli.failure import Failure
 from stackhand.local.engines.embedded import gate, parallel
+from stackhand.local.engines.embedded.accounts import Account
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
 from stackhand.local.engines.embedded.servers import Program
 from stackhand.local.engines.embedded.supervisor import launch, processes
+from stackhand.local.engines.embedded.supervisor.processes import Supervised
 from stackhand.local.engines.embedded.supervisor.supervisor import Supervisor
+from stackhand.project.memory import HealthQuestion, Memory
 from stackhand.project.state import State
 
-Says = Iterator[dict[str, Any]]
+Says = Iterator[Supervised]
 
 
 def waits(folder: Path, says: Says, **fields: Any) -> tuple[Any, Any, Path]:
@@ -31,14 +35,13 @@ def waits(folder: Path, says: Says, **fields: Any) -> tuple[Any, Any, Path]:
     log = folder / "a" / "b" / "seed.log"
     log.parent.mkdir(parents=True)
     log.write_text("no table\n")
-    process = {"kind": "process"}
     program = Program(
         name="seed",
         argv=[],
         environment={},
         directory="",
-        question=process,
-        ready=process,
+        question=HealthQuestion(),
+        ready=HealthQuestion(),
         address="",
         ports=[],
         **fields,
@@ -57,14 +60,14 @@ def waits(folder: Path, says: Says, **fields: Any) -> tuple[Any, Any, Path]:
 
 
 def test_a_job_that_is_started_again_and_again_is_given_up(tmp_path: Path) -> None:
-    runs = ({"statename": "RUNNING", "pid": pid} for pid in itertools.count(100))
+    runs = (Supervised("RUNNING", pid) for pid in itertools.count(100))
     supervisor, server, log = waits(tmp_path, runs, may_finish=True, job=True, restart="on-failure")
     with pytest.raises(Failure, match=r"seed failed \(exit status 3\), and nothing that waits for it was started"):
         gate.wait(supervisor, gate.Start(server, server.program(), log, 0), time.monotonic() + 5, Event())
 
 
 def test_a_job_is_waited_for_until_it_ends(tmp_path: Path) -> None:
-    runs = itertools.chain([{"statename": "RUNNING", "pid": 100}] * 3, [{"statename": "EXITED", "exitstatus": 0}])
+    runs = itertools.chain([Supervised("RUNNING", 100)] * 3, [Supervised("EXITED")])
     supervisor, server, log = waits(tmp_path, runs, may_finish=True, job=True)
     assert (
         gate.wait(supervisor, gate.Start(server, server.program(), log, 0), time.monotonic() + 5, Event()).message
@@ -75,14 +78,14 @@ def test_a_job_is_waited_for_until_it_ends(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "then",
     [
-        {"statename": "EXITED", "exitstatus": 1},
-        {"statename": "BACKOFF"},
-        {"statename": "RUNNING", "pid": os.getppid()},
+        Supervised("EXITED", exitstatus=1),
+        Supervised("BACKOFF"),
+        Supervised("RUNNING", os.getppid()),
     ],
     ids=["ended", "waits to be started again", "was started again"],
 )
-def test_a_worker_that_does_not_stay_up_is_told_with_its_log(tmp_path: Path, then: dict[str, Any]) -> None:
-    runs = itertools.chain([{"statename": "RUNNING", "pid": 0}], itertools.repeat(then))
+def test_a_worker_that_does_not_stay_up_is_told_with_its_log(tmp_path: Path, then: Supervised) -> None:
+    runs = itertools.chain([Supervised("RUNNING")], itertools.repeat(then))
     supervisor, server, log = waits(tmp_path, runs)
     with pytest.raises(Failure, match="seed stopped while it started") as caught:
         gate.stay_up(supervisor, [(server, server.program(), log)])
@@ -90,7 +93,7 @@ def test_a_worker_that_does_not_stay_up_is_told_with_its_log(tmp_path: Path, the
 
 
 def test_a_worker_that_has_run_for_long_is_not_waited_for(tmp_path: Path) -> None:
-    runs = iter([{"statename": "RUNNING", "pid": os.getppid()}])
+    runs = iter([Supervised("RUNNING", os.getppid())])
     supervisor, server, log = waits(tmp_path, runs)
     gate.stay_up(supervisor, [(server, server.program(), log)])
 
@@ -98,14 +101,14 @@ def test_a_worker_that_has_run_for_long_is_not_waited_for(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("known", "starts"),
     [
-        ({"api": {"statename": "RUNNING"}}, False),
-        ({"api": {"statename": "STOPPING"}}, True),  # it runs, but not for long: an interrupted restart stops it
+        ({"api": Supervised("RUNNING")}, False),
+        ({"api": Supervised("STOPPING")}, True),  # it runs, but not for long: an interrupted restart stops it
         ({}, True),
     ],
     ids=["runs", "is being stopped", "nobody supervises"],
 )
 def test_a_service_that_is_being_stopped_is_started_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: dict[str, Any], *, starts: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: dict[str, Supervised], *, starts: bool
 ) -> None:
     engine = EmbeddedEngine(State(tmp_path))
     program: Any = SimpleNamespace(name="api", fingerprint="now")
@@ -139,7 +142,7 @@ def test_a_service_that_an_order_stops_while_it_is_waited_for_is_started_again(
         "_write_files": lambda _: None,
     }.items():
         monkeypatch.setattr(engine, name, value)
-    monkeypatch.setattr(engine.supervisor, "processes", lambda: {"api": {"statename": state}})
+    monkeypatch.setattr(engine.supervisor, "processes", lambda: {"api": Supervised(state)})
     monkeypatch.setattr(engine.supervisor, "start", started.append)
     if again:
         assert engine._finish(engine._begin(server, program), 1.0, Event()).changed
@@ -155,7 +158,7 @@ def test_many_threads_that_wait_share_what_supervisord_answers(tmp_path: Path, m
     def answer(method: str, *_: Any, **__: Any) -> list[Any]:
         asked.append(method)
         time.sleep(0.05)
-        return [{"name": f"after {len(asked)}"}] if method.endswith("Info") else [True]
+        return [{"name": "api", "pid": len(asked)}] if method.endswith("Info") else [True]
 
     supervisor = Supervisor(State(tmp_path))
     monkeypatch.setattr(supervisor, "_ask", answer)
@@ -165,7 +168,7 @@ def test_many_threads_that_wait_share_what_supervisord_answers(tmp_path: Path, m
     assert asked.count("supervisor.getAllProcessInfo") == 1
     assert asked.count("system.multicall") < 8
     supervisor.start("late")
-    assert supervisor.processes(age=60.0) == {f"after {len(asked)}": {"name": f"after {len(asked)}"}}
+    assert supervisor.processes(age=60.0) == {"api": Supervised(pid=len(asked))}
 
 
 def test_what_does_not_depend_on_each_other_starts_at_the_same_time() -> None:
@@ -196,3 +199,14 @@ def test_a_service_that_fails_ends_the_wait_for_the_others_at_once() -> None:
         list(parallel.run({"db": [], "cache": [], "web": ["db"]}, str, start))
     assert left.is_set()
     assert time.monotonic() - began < 5
+
+
+def test_a_program_that_an_earlier_version_wrote_down_is_still_known(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    state.make()
+    state.write(Memory(services=["api"]))
+    asked = {key: {"kind": "process"} for key in ("question", "ready")}
+    account = {"uid": 1, "gid": 2, "prefix": ["setpriv"]}
+    program = {"name": "api", "argv": [], "environment": {}, "directory": "", "address": "", "ports": [], **asked}
+    (state.services / "api.json").write_text(json.dumps({**program, "account": account}))
+    assert EmbeddedEngine(state).programs()["api"].account == Account(1, 2, prefix=("setpriv",))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import boto3
 import moto
@@ -11,6 +10,7 @@ import msgspec
 import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.infrastructure.documents import Effect, Resource, TerraformPlan
 from stackhand.infrastructure.plan.plan import Summary
 from stackhand.infrastructure.services import existing, services
 from stackhand.infrastructure.services.services import CloudServices
@@ -108,8 +108,9 @@ def test_an_image_comes_from_the_repository_that_the_environment_names(
     assert image("queue", f"{registry}/shop-staging/queue@sha256:1").expected == f"{registry}/shop-staging/queue"
 
 
-def made(*actions: str) -> dict[str, Any]:
-    return {"resource_changes": [{"type": existing.PROVIDER, "change": {"actions": list(actions)}}]}
+def made(*actions: str) -> TerraformPlan:
+    change = Resource(address="a", type=existing.PROVIDER, change=Effect(list(actions)))
+    return TerraformPlan(resource_changes=[change])
 
 
 def test_a_second_identity_provider_for_github_is_refused_before_it_is_made(

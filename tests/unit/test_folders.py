@@ -23,7 +23,7 @@ from tests.accounts import NAME, require_root
 from tests.checkout import ROOT
 
 NUMBER = NUMBERS[7]
-SERVICE = Account("", NUMBER, NUMBER)
+SERVICE = Account(NUMBER, NUMBER)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 from stackhand.ansible import playbook
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.reporter import Reporter
+from stackhand.infrastructure.documents import Resource, TerraformPlan
 from stackhand.infrastructure.plan import cost, plan, windows
 from stackhand.infrastructure.plan.plan import concerns_of, numbers, rows, summary
 from stackhand.infrastructure.terraform import process
@@ -39,17 +40,22 @@ def change(address: str, *actions: str, **values: Any) -> dict[str, Any]:
     }
 
 
-PLAN = {
-    "resource_changes": [
-        change("aws_lb.main", "no-op"),
-        change('aws_lb_listener_rule.path["/docs"]', "create", before=None),
-        change('aws_lb_target_group.service["web"]', "update", after_unknown={"a": True}),
-        change('aws_db_instance.main["postgres"]', "delete", "create"),
-        change("aws_old.one", "delete", after=None),
-        {**change("data.aws_region.here", "read"), "mode": "data"},
-    ],
-    "output_changes": {"url": {"actions": ["no-op"]}, "release": {"actions": ["update"]}},
-}
+def plan_of(**document: Any) -> TerraformPlan:
+    return msgspec.convert(document, TerraformPlan)
+
+
+CHANGES = [
+    change("aws_lb.main", "no-op"),
+    change('aws_lb_listener_rule.path["/docs"]', "create", before=None),
+    change('aws_lb_target_group.service["web"]', "update", after_unknown={"a": True}),
+    change('aws_db_instance.main["postgres"]', "delete", "create"),
+    change("aws_old.one", "delete", after=None),
+    {**change("data.aws_region.here", "read"), "mode": "data"},
+]
+PLAN = plan_of(
+    resource_changes=CHANGES,
+    output_changes={"url": {"actions": ["no-op"]}, "release": {"actions": ["update"]}},
+)
 
 
 @pytest.mark.parametrize(("installed", "what"), [(False, "Terraform cannot be started."), (True, "Terraform is 1.9.8")])
@@ -116,7 +122,7 @@ def test_a_service_that_is_removed_or_renamed_is_reported(monkeypatch: pytest.Mo
         change("aws_ecs_service.main", "create", before=None),
     )
     changes = [{**gone, "index": "api"}, {**new, "index": "backend"}]
-    [warned] = plan.warnings(STAGING, {"resource_changes": changes}, refreshed=False)
+    [warned] = plan.warnings(STAGING, plan_of(resource_changes=changes), refreshed=False)
     assert warned.startswith("api is no longer in the Compose files: no new request reaches it")
     assert warned.endswith("if it was renamed, backend is another service to AWS")
 
@@ -144,7 +150,7 @@ def test_a_plan_that_deletes_the_database_is_not_applied_in_passing(monkeypatch:
     )
     monkeypatch.setattr(playbook, "IS_CHECKOUT", False)
     assert playbook.by_hand("up") == "ANSIBLE_CONFIG=ansible.cfg .venv/bin/ansible-playbook stackhand.ops.up"
-    plan.refuse_loss("staging", summary({"resource_changes": PLAN["resource_changes"][:3]}, {}).document())
+    plan.refuse_loss("staging", summary(plan_of(resource_changes=CHANGES[:3]), {}).document())
 
 
 def test_a_database_that_is_replaced_on_purpose_is_no_loss() -> None:
@@ -165,8 +171,8 @@ def test_a_database_that_is_replaced_on_purpose_is_no_loss() -> None:
     ],
 )
 def test_the_key_stays_that_what_outlives_the_environment_needs(keys: list[str], kept: str) -> None:
-    key = {"type": "aws_kms_key", "values": {"arn": "arn:key/1", "key_id": "1"}}
-    alias = {"type": "aws_kms_alias", "values": {"name": "alias/shop-staging"}}
+    key = Resource(address="a", type="aws_kms_key", values={"arn": "arn:key/1", "key_id": "1"})
+    alias = Resource(address="b", type="aws_kms_alias", values={"name": "alias/shop-staging"})
     assert plan.key_that_stays([key, alias], keys) == kept
     assert plan.key_that_stays([], keys) == ""
 
@@ -185,18 +191,18 @@ def test_what_stays_of_an_environment_is_said() -> None:
 
 def test_what_we_know_no_price_of_is_said() -> None:
     database = {"instance_class": "db.r8g.24xlarge", "allocated_storage": 20, "multi_az": False}
-    found = {"mode": "managed", "type": "aws_db_instance", "index": "orders", "values": database}
-    money = cost.estimate({"planned_values": {"root_module": {"resources": [found]}}})
+    found = {"address": "a", "type": "aws_db_instance", "index": "orders", "values": database}
+    money = cost.estimate(plan_of(planned_values={"root_module": {"resources": [found]}}))
     assert money.unknown == ["orders on db.r8g.24xlarge"]
     assert money.summary().endswith("; without orders on db.r8g.24xlarge)")
 
 
 def test_what_is_watched_costs_and_prices_differ_by_engine_and_name_their_source() -> None:
     def resource(kind: str, index: str | None = None, **values: Any) -> dict[str, Any]:
-        return {"mode": "managed", "type": kind, "index": index, "values": values}
+        return {"address": kind, "type": kind, "index": index, "values": values}
 
     def cost_of(*resources: dict[str, Any]) -> dict[str, cost.CostLine]:
-        plan = {"planned_values": {"root_module": {"resources": list(resources)}}}
+        plan = plan_of(planned_values={"root_module": {"resources": list(resources)}})
         return {line.name: line for line in cost.estimate(plan).lines}
 
     found = cost_of(
@@ -245,17 +251,22 @@ def test_a_plan_says_what_waits_for_the_maintenance_window(monkeypatch: pytest.M
     after = {**before, "instance_class": "db.t4g.small", "backup_retention_period": 9}
     node = {"node_type": "cache.t4g.micro"}, {"node_type": "cache.t4g.small"}
 
-    def planned(later: dict[str, Any]) -> dict[str, Any]:
+    def planned(later: dict[str, Any]) -> TerraformPlan:
         change = {"actions": ["update"], "before": before, "after": later}
         cache = {"actions": ["update"], "before": node[0], "after": node[1]}
-        resource = {"type": "aws_db_instance", "index": "db", "values": {"identifier": "shop-staging-db"}}
-        return {
-            "resource_changes": [
+        resource = {
+            "address": "x",
+            "type": "aws_db_instance",
+            "index": "db",
+            "values": {"identifier": "shop-staging-db"},
+        }
+        return plan_of(
+            resource_changes=[
                 {"address": "x", "index": "db", "type": "aws_db_instance", "change": change},
                 {"address": "y", "index": "cache", "type": "aws_elasticache_replication_group", "change": cache},
             ],
-            "planned_values": {"root_module": {"resources": [resource]}},
-        }
+            planned_values={"root_module": {"resources": [resource]}},
+        )
 
     waits, at_once = windows.changes(STAGING, planned(after))
     assert waits.startswith("db: instance_class changes in its maintenance window (sun:03:30-sun:04:30 UTC), not")

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from stackhand.infrastructure.check import cloud_check, interfaces
+from stackhand.infrastructure.documents import TerraformPlan
 from stackhand.infrastructure.services import services
 from stackhand.project.environments import Environment
 from stackhand.project.stack.model import Stack
@@ -43,12 +44,11 @@ def test_a_plan_knows_what_is_free_in_existing_subnets(stack: Stack) -> None:
 
     def subnet(index: str, free: int) -> dict[str, Any]:
         values = {"available_ip_address_count": free}
-        return {"type": "aws_subnet", "mode": "data", "index": index, "values": values}
+        return {"address": index, "type": "aws_subnet", "mode": "data", "index": index, "values": values}
 
     read = [subnet("private subnet-2a", 200), subnet("private subnet-2b", 12), subnet("data subnet-3a", 3)]
-    use = interfaces.of(
-        stack, environment(**EXISTING), {"prior_state": {"values": {"root_module": {"resources": read}}}}
-    )
+    plan = {"prior_state": {"values": {"root_module": {"resources": read}}}}
+    use = interfaces.of(stack, environment(**EXISTING), msgspec.convert(plan, TerraformPlan))
     assert (use.addresses, use.free, use.short) == (12, True, True)
     assert "addresses free: 12" in use.message()
 

@@ -9,6 +9,7 @@ import pytest
 
 from stackhand.local.engines.embedded import known
 from stackhand.local.engines.embedded.site import Site
+from stackhand.project.memory import Memory
 from stackhand.project.stack import loading, model
 from stackhand.project.state import State
 from stackhand.system import ports
@@ -56,7 +57,7 @@ def test_a_server_without_a_port_has_the_same_one_each_time_while_that_is_free(
     assert known.FIRST <= chosen["web"] < known.FIRST + known.NUMBER
     state = State(tmp_path)
     state.make()
-    state.remember(chosen={"web": 18_999})
+    state.write(Memory(chosen={"web": 18_999}))
     assert declared(tmp_path, "postgres")[1] == {"web": 18_999}
     monkeypatch.setattr(ports, "is_free", lambda port: port != 18_999)
     assert declared(tmp_path, "postgres")[1] != {"web": 18_999}

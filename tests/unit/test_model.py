@@ -11,6 +11,7 @@ from stackhand.cli.failure import Failure
 from stackhand.local.engines import health
 from stackhand.local.engines.compose.engine import Compose
 from stackhand.local.engines.embedded.servers import server_for
+from stackhand.project.memory import HealthQuestion
 from stackhand.project.stack import loading, model
 from stackhand.project.stack.xaws import Capacity, Fargate, Job, Managed, Release, Scale, XAws
 from stackhand.project.stack.xfields import Embedded
@@ -550,7 +551,7 @@ def test_a_port_that_is_only_exposed_carries_x_health_and_paths(tmp_path: Path) 
     found = load(tmp_path, f"services: {{{given}, {watcher}}}")
     service = found.services["a"]
     assert (service.exposed, service.inner_port, service.kind, service.aws.port) == (4000, 4000, "web", 4000)  # type: ignore[union-attr]
-    assert health.question(service) == {"kind": "inside", "port": 4000, "path": "/up"}
+    assert health.question(service) == HealthQuestion("inside", port=4000, path="/up")
     targets = found.health_targets(["b"], found.services, lambda each: f"{each.name}:{each.inner_port}")
     assert targets == "a=http://a:4000/up"
 

@@ -19,6 +19,7 @@ from stackhand.local.engines.compose.engine import Compose
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
 from stackhand.local.engines.status import StoredData
 from stackhand.project import ownership
+from stackhand.project.memory import ComposeProject, Memory
 from stackhand.project.stack import loading
 from stackhand.project.state import State
 
@@ -42,11 +43,13 @@ def state(folder: Path, monkeypatch: pytest.MonkeyPatch) -> State:
 def data_on_embedded(state: State) -> None:
     (state.data / "postgres").mkdir()
     (state.data / "postgres" / "PG_VERSION").write_text("16\n")
-    state.remember(engine="embedded", name="shop-1234")
+    with state.edit() as memory:
+        memory.engine, memory.name = "embedded", "shop-1234"
 
 
-def used_compose(state: State, **more: Any) -> None:
-    state.remember(compose={"project": "shop-1234", "root": str(state.root), **more})
+def used_compose(state: State, project: str = "shop-1234", root: str = "") -> None:
+    with state.edit() as memory:
+        memory.compose = ComposeProject(project, root or str(state.root))
 
 
 def compose_of(state: State, monkeypatch: pytest.MonkeyPatch, own: list[StoredData]) -> Compose:
@@ -84,7 +87,7 @@ def test_the_same_engine_as_before_says_nothing(state: State) -> None:
 
 
 def test_volumes_that_cannot_be_looked_at_are_not_called_none(state: State) -> None:
-    state.remember(engine="compose", name="shop-1234")
+    state.write(Memory(engine="compose", name="shop-1234"))
     used_compose(state)
     said = otherengine.notes(EmbeddedEngine(state), copying=False)
     assert len(said) == 1
@@ -137,7 +140,7 @@ def test_an_engine_that_does_not_answer_is_told_beside_what_does_not_run(
 def test_removing_everything_forgets_everything_but_the_engine(state: State) -> None:
     data_on_embedded(state)
     assert otherengine.stop(state, volumes=True) == ([], [], [])
-    assert state.read() == {"engine": "embedded"}
+    assert state.read() == Memory(engine="embedded")
 
 
 def test_data_that_cannot_be_removed_is_told_and_not_forgotten(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +157,7 @@ def test_data_that_cannot_be_removed_is_told_and_not_forgotten(state: State, mon
     assert raised.value.what == f"{file} cannot be removed: Permission denied."
     assert raised.value.evidence == (f"{file} belongs to {ownership.account()}",)
     assert raised.value.next.startswith(f"sudo rm -r {state.data}")
-    assert state.read()["name"] == "shop-1234"
+    assert state.read().name == "shop-1234"
     assert otherengine.stop(state, volumes=True) == ([], [], [])
     assert not state.data.exists()
 
@@ -186,12 +189,12 @@ def test_a_copy_that_fails_leaves_the_checkout_on_its_engine(
 ) -> None:
     (state.data / "postgres").mkdir()
     (state.data / "postgres" / "PG_VERSION").write_text("16\n")
-    before = {"engine": "compose", "name": "shop-1234", "services": ["postgres", "web"]}
-    state.remember(**before)
+    before = Memory(engine="compose", name="shop-1234", services=["postgres", "web"])
+    state.write(before)
     stopped: list[bool] = []
 
     def started(engine: EmbeddedEngine, *_: object) -> None:
-        engine.state.remember(engine="embedded", name="another", services=["postgres"])
+        engine.state.write(Memory(engine="embedded", name="another", services=["postgres"]))
         raise cause
 
     monkeypatch.setattr(EmbeddedEngine, "start_only", started)
@@ -200,7 +203,7 @@ def test_a_copy_that_fails_leaves_the_checkout_on_its_engine(
     with pytest.raises(type(cause)):
         copydata.keep(Compose(state, stack), print)
     assert state.read() == before
-    copied = copydata.Copied("from-compose", "compose", 16, copydata.Before(**before))
+    copied = copydata.Copied("from-compose", "compose", 16, before)
     with pytest.raises(type(cause)):
         copydata.restore(EmbeddedEngine(state, stack), copied, print)
     assert (state.read(), stopped) == (before, [False, False])

@@ -21,6 +21,7 @@ from stackhand.local.engines.embedded.engine import EmbeddedEngine
 from stackhand.local.engines.embedded.supervisor import launch, processes
 from stackhand.local.engines.embedded.supervisor.supervisor import Supervisor, SupervisorUnavailable
 from stackhand.project import private
+from stackhand.project.memory import Memory
 from stackhand.project.stack import loading
 from stackhand.project.state import State
 from tests import accounts
@@ -220,7 +221,7 @@ def test_what_is_written_of_a_checkout_is_for_its_owner(
         assert "crash-" in console.defect("up", ValueError("sesame")).evidence[0]
         with state.lock("./inv up", 1, print):
             state.make_run()
-            state.remember(name="shop")
+            state.write(Memory(name="shop"))
             launch._note_down(state.run / "api.json", "", 0o600)
     finally:
         os.umask(before)

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from stackhand.ansible import process
+from stackhand.project.memory import Memory
 from stackhand.project.state import State
 from tests.checkout import ROOT, eventually
 
@@ -42,7 +43,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
     monkeypatch.setattr(process, "_ahead", [])
     state = State(tmp_path)
     state.make()
-    state.remember(up=True)
+    state.write(Memory(up=True))
     yield state
     for child, connection, _ in process._ahead:
         connection.close()
@@ -91,7 +92,7 @@ def test_the_playbook_runs_where_that_process_has_died(state: State, tmp_path: P
     ],
 )
 def test_nothing_is_loaded_for_what_needs_no_playbook(words: list[str], up: bool | None, state: State) -> None:
-    state.remember(up=up)
+    state.write(Memory(up=bool(up)))
     process.begin(words, state.root)
     assert process._ahead == []
 

@@ -13,6 +13,7 @@ from stackhand.local import preflight
 from stackhand.local.engines import health
 from stackhand.local.engines.compose import containers, status
 from stackhand.local.engines.status import ServiceStatus
+from stackhand.project.memory import HealthQuestion
 from stackhand.project.stack.model import Port, Service, Stack
 
 
@@ -65,23 +66,23 @@ def container(port: int | None) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("path", "question", "address"),
     [
-        ("/up", {"kind": "http", "url": "http://127.0.0.1:32770/up"}, "http://127.0.0.1:32770"),
-        (None, {"kind": "tcp", "port": 32770}, "127.0.0.1:32770"),
+        ("/up", HealthQuestion("http", url="http://127.0.0.1:32770/up"), "http://127.0.0.1:32770"),
+        (None, HealthQuestion("tcp", port=32770), "127.0.0.1:32770"),
     ],
 )
-def test_a_port_that_the_engine_chooses_is_read_back(path: str | None, question: dict[str, Any], address: str) -> None:
+def test_a_port_that_the_engine_chooses_is_read_back(path: str | None, question: HealthQuestion, address: str) -> None:
     one = service("one", Port(80, None, ""), Port(81, 8001), health=path)
     found = containers.bound(one, container(32770))
     assert (health.question(found), health.address(found)) == (question, address)
     remembered = status.served(one)
     told = status.bound(remembered, container(32770))
-    assert (told["question"], told["address"], told["ports"]) == (question, address, [8001, 32770])
-    assert status.bound(remembered, container(None))["question"] == {"kind": "process"}
+    assert (told.question, told.address, told.ports) == (question, address, [8001, 32770])
+    assert status.bound(remembered, container(None)).question == HealthQuestion()
 
 
 def test_a_service_on_another_address_is_asked_there() -> None:
     one = service("one", Port(80, 8000, "::1"))
-    assert health.question(one) == {"kind": "tcp", "port": 8000, "host": "::1"}
+    assert health.question(one) == HealthQuestion("tcp", port=8000, host="::1")
     assert health.address(one) == "[::1]:8000"
 
 

@@ -250,7 +250,8 @@ def test_a_file_that_was_made_here_is_known_until_somebody_writes_to_it(root: Pa
     settings.ensure(root)
     assert settings.is_ours(root)
     settings.move_ports(root, {"WEB_PORT": 3999})
-    state.remember(name="shop")
+    with state.edit() as memory:
+        memory.name = "shop"
     state.forget()  # as `down --volumes` does
     assert settings.is_ours(root)
     path.write_text(path.read_text() + "STRIPE_KEY=mine\n")

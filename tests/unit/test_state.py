@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from stackhand.cli.failure import Failure
+from stackhand.cli.failure import ExitCode, Failure
+from stackhand.project.memory import ComposeProject, HealthQuestion, Memory
 from stackhand.project.state import LOCK_HELD, SOCKET_PATH_LIMIT, State
 
 
 def test_facts_are_remembered_and_forgotten(tmp_path: Path) -> None:
     state = State(tmp_path)
     state.make()
-    state.remember(engine="embedded", name="shop")
-    state.remember(name=None)
-    assert State(tmp_path).read() == {"engine": "embedded"}
+    state.write(Memory(engine="embedded", name="shop"))
+    with state.edit() as memory:
+        memory.name, memory.up = "", True
+    assert State(tmp_path).read() == Memory(engine="embedded", up=True)
+    assert json.loads(state.file.read_text()) == {"engine": "embedded", "up": True}
 
 
 def test_all_is_forgotten_but_the_engine(tmp_path: Path) -> None:
@@ -25,9 +30,9 @@ def test_all_is_forgotten_but_the_engine(tmp_path: Path) -> None:
     state.forget()
     assert not state.file.exists()
     state.make()
-    state.remember(engine="compose", name="shop", services=["api"])
+    state.write(Memory(engine="compose", name="shop", services=["api"]))
     state.forget()
-    assert state.read() == {"engine": "compose"}
+    assert state.read() == Memory(engine="compose")
 
 
 def test_folders_that_may_hold_secrets_are_for_their_owner(tmp_path: Path) -> None:
@@ -36,11 +41,34 @@ def test_folders_that_may_hold_secrets_are_for_their_owner(tmp_path: Path) -> No
     assert {each.stat().st_mode & 0o777 for each in (state.logs, state.services, state.snapshots)} == {0o700}
 
 
-def test_a_damaged_memory_is_an_empty_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "evidence"),
+    [
+        ("{broken", "JSON is malformed"),
+        ("[]", "Expected `object`, got `array`"),
+        ('{"engine": "docker"}', "Invalid enum value 'docker' - at `$.engine`"),
+        ('{"services": "api"}', "Expected `array`, got `str` - at `$.services`"),
+        ('{"served": {"api": {"question": {"kind": "udp"}}}}', "Invalid enum value 'udp'"),
+    ],
+)
+def test_a_memory_that_somebody_broke_is_told_in_one_sentence(tmp_path: Path, text: str, evidence: str) -> None:
     state = State(tmp_path)
     state.make()
-    state.file.write_text("{broken")
-    assert state.read() == {}
+    state.file.write_text(text)
+    with pytest.raises(Failure, match=f"{re.escape(str(state.file))} is not as Stackhand wrote it") as refused:
+        state.read()
+    assert refused.value.evidence[0].startswith(evidence)
+    assert refused.value.code == ExitCode.PREFLIGHT
+
+
+def test_a_memory_of_an_earlier_version_is_understood(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    state.make()
+    served = {"question": {"kind": "redis", "port": 6379, "password": "x"}, "target": "", "gone": True}
+    known = {"engine": "compose", "served": {"redis": served}, "compose": {"project": "shop"}}
+    state.file.write_text(json.dumps(known))
+    assert state.read().served["redis"].question == HealthQuestion("redis", port=6379, password="x")
+    assert state.read().compose == ComposeProject("shop")
 
 
 @pytest.mark.parametrize("length", [10, 60, 200])

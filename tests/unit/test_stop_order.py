@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
+from stackhand.project.memory import Memory
 from stackhand.project.stack import loading
 from stackhand.project.state import State
 
@@ -28,7 +29,7 @@ def engine(root: Path) -> EmbeddedEngine:
 
 def test_service_stops_after_what_needs_it_across_a_job_that_is_over(tmp_path: Path) -> None:
     embedded = engine(tmp_path)
-    embedded.state.remember(needs=embedded.stack.needs())
+    embedded.state.write(Memory(needs=embedded.stack.needs()))
     assert embedded.needing(["api", "cache", "db"]) == {"api": set(), "cache": set(), "db": {"api"}}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from stackhand.local.doctor import support
+from stackhand.project.state import State
 from stackhand.redaction import Redactor
 
 
@@ -38,3 +39,11 @@ def test_a_long_part_is_cut_at_the_begin_of_a_line(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(support, "LARGEST_PART", 12)
     assert support._end("secret-1234\nlast line\n") == "last line\n"
     assert support._end("a line without an end") == "(a line of 21 characters is skipped)\n"
+
+
+def test_a_memory_that_somebody_broke_is_one_of_the_parts(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    state.make()
+    state.file.write_text("{broken")
+    parts = dict(support._parts(state, Redactor.of(tmp_path, doubtful=True)))
+    assert parts["state.json"]() == "{broken"

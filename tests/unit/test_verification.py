@@ -16,6 +16,7 @@ import pytest
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local import verification
 from stackhand.local.engines.status import ServiceStatus
+from stackhand.project.memory import HealthQuestion
 
 
 class Engine:
@@ -23,9 +24,9 @@ class Engine:
 
     stack = SimpleNamespace(name="shop", root=Path())
 
-    def __init__(self, status: ServiceStatus, listeners: set[int], question: dict[str, Any] | None = None) -> None:
+    def __init__(self, status: ServiceStatus, listeners: set[int], question: HealthQuestion | None = None) -> None:
         self._status, self._listeners = status, {status.name: listeners}
-        self._question = question or {"kind": "process"}
+        self._question = question or HealthQuestion()
         self.names = [status.name]
 
     def services(self) -> list[str]:
@@ -40,7 +41,7 @@ class Engine:
     def listeners(self) -> dict[str, set[int]]:
         return self._listeners
 
-    def question(self, _name: str) -> dict[str, Any]:
+    def question(self, _name: str) -> HealthQuestion:
         return self._question
 
     def holder(self, port: int) -> str:
@@ -81,7 +82,7 @@ def test_a_port_at_which_another_process_listens_is_told() -> None:
 def test_an_answer_of_another_stack_is_told(impostor: int) -> None:
     address = f"http://127.0.0.1:{impostor}"
     status = ServiceStatus("api", "healthy", "200 OK", address, [impostor])
-    question = {"kind": "http", "url": f"{address}/health"}
+    question = HealthQuestion("http", url=f"{address}/health")
     with pytest.raises(Failure, match=f"The stack 'elsewhere-0000', not 'shop', answers at {address}"):
         verification.verify(Engine(status, {impostor}, question))
 

@@ -23,6 +23,7 @@ from stackhand.local.engines.embedded.existing import SILENT
 from stackhand.local.engines.embedded.servers import Program
 from stackhand.local.engines.embedded.supervisor import processes
 from stackhand.local.engines.embedded.supervisor.launch import birth
+from stackhand.project.memory import HealthQuestion, Memory
 from stackhand.project.state import State
 from stackhand.system import waiting
 
@@ -68,7 +69,7 @@ def frozen(folder: Path, silent: ExitStack) -> EmbeddedEngine:
         (state.run / f"{name}.json").write_bytes(msgspec.json.encode(record))
     for name in SERVICES:
         port = port_of(silent)
-        question = {"kind": "http", "url": f"http://127.0.0.1:{port}/health"}
+        question = HealthQuestion("http", url=f"http://127.0.0.1:{port}/health")
         program = Program(
             name=name,
             argv=[],
@@ -80,7 +81,7 @@ def frozen(folder: Path, silent: ExitStack) -> EmbeddedEngine:
             ports=[port],
         )
         (state.services / f"{name}.json").write_bytes(msgspec.json.encode(program))
-    state.remember(engine="embedded", services=list(SERVICES))
+    state.write(Memory(engine="embedded", services=list(SERVICES)))
     return EmbeddedEngine(state)
 
 
@@ -107,7 +108,7 @@ def test_a_service_that_answers_byte_by_byte_does_not_keep_the_others_waiting(fr
         threading.Thread(target=drip, args=(server,), daemon=True).start()
         path = frozen.state.services / "api.json"
         program = msgspec.json.decode(path.read_bytes(), type=Program)
-        program.question = {"kind": "http", "url": f"http://127.0.0.1:{server.getsockname()[1]}/"}
+        program.question = HealthQuestion("http", url=f"http://127.0.0.1:{server.getsockname()[1]}/")
         path.write_bytes(msgspec.json.encode(program))
         began = time.monotonic()
         found = {each.name: each.answer for each in status.services(frozen)}
@@ -125,7 +126,7 @@ def test_a_container_engine_that_hangs_is_told_within_two_seconds(
     monkeypatch.setenv("DOCKER_HOST", f"unix://{folder}/docker.sock")
     state = State(folder)
     state.make()
-    state.remember(engine="compose", name="shop-1234", services=list(SERVICES))
+    state.write(Memory(engine="compose", name="shop-1234", services=list(SERVICES)))
     began = time.monotonic()
     with pytest.raises(Failure) as raised:
         status.services(Compose(state))
@@ -144,7 +145,7 @@ def test_a_container_engine_on_another_machine_may_take_longer(tmp_path: Path, m
     monkeypatch.setenv("DOCKER_HOST", "ssh://me@far")
     state = State(tmp_path)
     state.make()
-    state.remember(engine="compose", name="shop-1234", services=["api"])
+    state.write(Memory(engine="compose", name="shop-1234", services=["api"]))
     assert [each.state for each in status.services(Compose(state))] == ["stopped"]
     monkeypatch.setattr(docker, "REMOTE_WITHIN", 0.3)
     with pytest.raises(Failure, match=r"the container engine did not answer within 0\.3 s"):

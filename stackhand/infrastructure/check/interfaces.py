@@ -7,12 +7,12 @@ https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-task-network
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Any
 
 import msgspec
 
+from stackhand.infrastructure.documents import TerraformPlan
 from stackhand.project.environments import Environment
 from stackhand.project.stack.model import Stack
 from stackhand.project.stack.xaws import Fargate, Job
@@ -70,20 +70,20 @@ class InterfaceUse(msgspec.Struct, frozen=True):
         return {**msgspec.to_builtins(self), "each": self.each, "quota": QUOTA, "short": self.short}
 
 
-def of(stack: Stack, environment: Environment, planned: Mapping[str, Any] | None = None) -> InterfaceUse:
+def of(stack: Stack, environment: Environment, planned: TerraformPlan | None = None) -> InterfaceUse:
     """Return what the services of an environment take at most.
 
     Args:
         stack: its services.
         environment: whose network it is.
-        planned: Terraform's JSON of a plan, which has asked for existing subnets.
+        planned: a plan, which has asked for existing subnets.
     """
     services = [each.aws for each in stack.services.values()]
     tasks = sum(ROLLOUT * aws.scale.max for aws in services if isinstance(aws, Fargate))
     tasks += sum(isinstance(aws, Job) for aws in services)
     variables = environment.variables
     if variables.get("vpc_id"):
-        free = _free(planned or {})
+        free = _free(planned) if planned else []
         subnets = len((variables.get("subnets") or {}).get("private") or ()) or 1
         return InterfaceUse(tasks, subnets, min(free) if free else None, free=bool(free))
     network = ip_network(str(variables.get("vpc_cidr") or CIDR), strict=False)
@@ -92,11 +92,10 @@ def of(stack: Stack, environment: Environment, planned: Mapping[str, Any] | None
     return InterfaceUse(tasks, int(variables.get("zones") or ZONES), addresses - endpoints)
 
 
-def _free(planned: Mapping[str, Any]) -> list[int]:
+def _free(planned: TerraformPlan) -> list[int]:
     """Return how many addresses each existing private subnet has left."""
-    module = planned.get("prior_state", {}).get("values", {}).get("root_module", {})
     return [
-        int(each["values"].get("available_ip_address_count") or 0)
-        for each in module.get("resources", [])
-        if each["type"] == "aws_subnet" and each["mode"] == "data" and str(each.get("index")).startswith("private ")
+        int(each.values.get("available_ip_address_count") or 0)
+        for each in planned.prior_state.values.root_module.resources
+        if each.type == "aws_subnet" and each.mode == "data" and str(each.index).startswith("private ")
     ]

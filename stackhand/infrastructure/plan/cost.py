@@ -7,8 +7,11 @@ from typing import Any
 
 import msgspec
 
+from stackhand.infrastructure.documents import Resource, TerraformPlan
 from stackhand.infrastructure.plan import prices
 from stackhand.infrastructure.plan.prices import HOURS, READ, REGION, Price
+
+Resources = Mapping[str, list[Resource]]  # by their type
 
 
 class CostLine(msgspec.Struct, frozen=True):
@@ -74,33 +77,32 @@ class Cost(msgspec.Struct, frozen=True):
         }
 
 
-def estimate(plan: Mapping[str, Any]) -> Cost:
+def estimate(plan: TerraformPlan) -> Cost:
     """Return what the resources of a plan cost, once all of it is there."""
-    module = plan.get("planned_values", {}).get("root_module", {})
-    resources: dict[str, list[dict[str, Any]]] = {}
-    for each in module.get("resources", []):
-        if each["mode"] == "managed":
-            resources.setdefault(each["type"], []).append({**each["values"], "_index": each.get("index")})
+    resources: dict[str, list[Resource]] = {}
+    for each in plan.planned_values.managed():
+        resources.setdefault(each.type, []).append(each)
     lines = [line for line in _lines(resources) if line.number]
     return Cost(sorted(lines, key=lambda line: -(line.month or 0.0)))
 
 
-def _lines(resources: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLine]:
+def _lines(resources: Resources) -> Iterator[CostLine]:
     yield from _tasks(resources)
     yield from _databases(resources.get("aws_db_instance", []))
     yield from _clusters(resources)
-    yield from _caches(resources.get("aws_elasticache_replication_group", []))
+    for each in resources.get("aws_elasticache_replication_group", []):
+        yield _nodes(each, each.values["node_type"], int(each.values.get("num_cache_clusters") or 1))
     for each in resources.get("aws_elasticache_serverless_cache", []):
         price = prices.CACHE_GB_HOUR
         yield CostLine(
-            f"{each['_index']}, serverless", 1, prices.CACHE_GB * price.dollars * HOURS, price.source, price.read
+            f"{each.index}, serverless", 1, prices.CACHE_GB * price.dollars * HOURS, price.source, price.read
         )
     gateways, zones = resources.get("aws_nat_gateway", []), len(resources.get("aws_subnet", [])) // 3
-    regional = sum(zones for each in gateways if each.get("availability_mode") == "regional")
-    zonal = sum(each.get("availability_mode") != "regional" for each in gateways)
+    regional = sum(zones for each in gateways if each.values.get("availability_mode") == "regional")
+    zonal = sum(each.values.get("availability_mode") != "regional" for each in gateways)
     yield _hourly("NAT gateways", zonal + regional, prices.NAT_HOUR)  # a regional one is paid in each zone
-    endpoints = [each for each in resources.get("aws_vpc_endpoint", []) if each.get("vpc_endpoint_type") == "Interface"]
-    yield _hourly("endpoints", len(endpoints) * zones, prices.ENDPOINT_HOUR)
+    kinds = [each.values.get("vpc_endpoint_type") for each in resources.get("aws_vpc_endpoint", [])]
+    yield _hourly("endpoints", kinds.count("Interface") * zones, prices.ENDPOINT_HOUR)
     balancers = len(resources.get("aws_lb", []))
     yield _hourly("load balancer", balancers, prices.LOAD_BALANCER_HOUR)
     yield _hourly(
@@ -115,11 +117,12 @@ def _lines(resources: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLine]:
     yield from _observed(resources)
 
 
-def _observed(resources: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLine]:
+def _observed(resources: Resources) -> Iterator[CostLine]:
     """What is paid for being watched: it depends on use, so it is an estimate, whatever the price."""
     metrics = 0
     for each in resources.get("aws_ecs_cluster", []):
-        if any(one["name"] == "containerInsights" and one["value"] != "disabled" for one in each.get("setting") or []):
+        insights = {one["name"]: one["value"] for one in each.values.get("setting") or []}.get("containerInsights")
+        if insights not in {None, "disabled"}:
             services = len(resources.get("aws_ecs_service", []))
             families = len({*_indices(resources, "aws_iam_role")})  # of services and of jobs
             metrics += prices.INSIGHTS_CLUSTER + services * prices.INSIGHTS_SERVICE + families * prices.INSIGHTS_FAMILY
@@ -130,19 +133,19 @@ def _observed(resources: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLin
     yield CostLine("flow logs", flows, flows * prices.FLOW_GB * prices.LOGS_GB.dollars)
 
 
-def _indices(resources: Mapping[str, list[dict[str, Any]]], kind: str) -> Iterator[str]:
+def _indices(resources: Resources, kind: str) -> Iterator[str]:
     """Yield the names in a Compose file that resources of a type are for."""
-    names = (each["_index"] for each in resources.get(kind, []))
+    names = (each.index for each in resources.get(kind, []))
     return (name for name in names if isinstance(name, str) and name != "github")  # a number is one of a count
 
 
-def _tasks(resources: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLine]:
+def _tasks(resources: Resources) -> Iterator[CostLine]:
     """Each service at its lower bound; the first task on demand, the others on Spot as far as that is wanted."""
-    sizes = {each["_index"]: each for each in resources.get("aws_ecs_task_definition", [])}
-    services = {each["_index"]: each for each in resources.get("aws_ecs_service", [])}
+    sizes = {each.index: each.values for each in resources.get("aws_ecs_task_definition", [])}
+    services = {each.index: each.values for each in resources.get("aws_ecs_service", [])}
     for target in resources.get("aws_appautoscaling_target", []):
-        name = target["_index"]
-        size, number = sizes[name], int(target["min_capacity"])
+        name = str(target.index)
+        size, number = sizes[name], int(target.values["min_capacity"])
         architecture = (size.get("runtime_platform") or [{}])[0].get("cpu_architecture") or "X86_64"
         vcpu, memory = prices.VCPU_HOUR[architecture], prices.GB_HOUR[architecture]
         hour = int(size["cpu"]) / 1024 * vcpu.dollars + int(size["memory"]) / 1024 * memory.dollars
@@ -154,34 +157,28 @@ def _tasks(resources: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLine]:
         yield CostLine(f"tasks of {name}", number, hour * paid * HOURS, source, read)
 
 
-def _databases(resources: list[dict[str, Any]]) -> Iterator[CostLine]:
+def _databases(resources: list[Resource]) -> Iterator[CostLine]:
     for each in resources:
-        storage = float(each["allocated_storage"]) * prices.GP3_GB_MONTH.dollars
-        yield _nodes(each, each["instance_class"], 2 if each.get("multi_az") else 1, storage)
+        storage = float(each.values["allocated_storage"]) * prices.GP3_GB_MONTH.dollars
+        yield _nodes(each, each.values["instance_class"], 2 if each.values.get("multi_az") else 1, storage)
 
 
-def _clusters(resources: Mapping[str, list[dict[str, Any]]]) -> Iterator[CostLine]:
+def _clusters(resources: Resources) -> Iterator[CostLine]:
     """Each at its lower bound; one that pauses, as if somebody were always connected, which nobody knows."""
     for each in resources.get("aws_rds_cluster", []):
-        name = each["_index"]
         each_of = resources.get("aws_rds_cluster_instance", [])
-        instances = [one for one in each_of if one["_index"].rpartition("-")[0] == name]
-        least = float(each["serverlessv2_scaling_configuration"][0]["min_capacity"])
+        instances = [one for one in each_of if str(one.index).rpartition("-")[0] == each.index]
+        least = float(each.values["serverlessv2_scaling_configuration"][0]["min_capacity"])
         units = max(least, prices.AWAKE) * len(instances)
         month = units * prices.ACU_HOUR.dollars * HOURS + prices.AURORA_GB * prices.AURORA_GB_MONTH.dollars
         source, read = (prices.ACU_HOUR.source, prices.ACU_HOUR.read) if least else ("", "")
         pauses = "" if least else ", while anybody is connected"
-        yield CostLine(f"{name}, serverless{pauses}", len(instances), month, source, read)
+        yield CostLine(f"{each.index}, serverless{pauses}", len(instances), month, source, read)
 
 
-def _caches(resources: list[dict[str, Any]]) -> Iterator[CostLine]:
-    for each in resources:
-        yield _nodes(each, each["node_type"], int(each.get("num_cache_clusters") or 1))
-
-
-def _nodes(each: Mapping[str, Any], kind: str, number: int, storage: float = 0.0) -> CostLine:
+def _nodes(each: Resource, kind: str, number: int, storage: float = 0.0) -> CostLine:
     """Return what some nodes of a database or cache cost: the price depends on the engine, too."""
-    price, name = prices.NODE_HOUR.get((str(each.get("engine")), kind)), f"{each['_index']} on {kind}"
+    price, name = prices.NODE_HOUR.get((str(each.values.get("engine")), kind)), f"{each.index} on {kind}"
     if price is None:
         return CostLine(name, number, None)
     return CostLine(name, number, number * (price.dollars * HOURS + storage), price.source, price.read)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.infrastructure.documents import Effect, Resource, TerraformPlan
 from stackhand.infrastructure.plan import windows
 from stackhand.infrastructure.secrets import secrets
 from stackhand.project.environments import Environment
@@ -125,26 +126,26 @@ class Summary(msgspec.Struct, frozen=True):
         )
 
 
-def summary(plan: Mapping[str, Any], concerns: Mapping[str, str], forgotten: Collection[str] = ()) -> Summary:
+def summary(plan: TerraformPlan, concerns: Mapping[str, str], forgotten: Collection[str] = ()) -> Summary:
     """Return what a plan would do.
 
     Args:
-        plan: Terraform's JSON.
+        plan: which.
         concerns: by a resource's type and name, as `concerns_of` returns them.
         forgotten: the addresses of what a deploy forgets instead of deleting it.
     """
     changes = [
         Change(
-            address=each["address"],
-            kind=each["type"],
-            concern=concerns.get(f"{each['type']}.{each['name']}", "no longer in the files"),
-            action="forget" if each["address"] in forgotten else ACTIONS[tuple(each["change"]["actions"])],
-            attributes=_attributes(each["change"]),
+            address=each.address,
+            kind=each.type,
+            concern=concerns.get(f"{each.type}.{each.name}", "no longer in the files"),
+            action="forget" if each.address in forgotten else ACTIONS[tuple(each.change.actions)],
+            attributes=_attributes(each.change),
         )
-        for each in plan.get("resource_changes", [])
-        if each["mode"] == "managed" and tuple(each["change"]["actions"]) in ACTIONS
+        for each in plan.resource_changes
+        if each.mode == "managed" and tuple(each.change.actions) in ACTIONS
     ]
-    outputs = [name for name, each in plan.get("output_changes", {}).items() if each["actions"] != ["no-op"]]
+    outputs = [name for name, each in plan.output_changes.items() if each.actions != ["no-op"]]
     return Summary(changes, outputs)
 
 
@@ -168,9 +169,9 @@ def rows(summary: Summary) -> list[Sequence[str]]:
     return [(name, *(str(summary.count(action, name) or "") for action in SHOWN)) for name in summary.concerns]
 
 
-def _attributes(change: Mapping[str, Any]) -> list[str]:
+def _attributes(change: Effect) -> list[str]:
     """Return which attributes of a resource that is there would change."""
-    before, after, unknown = change.get("before"), change.get("after"), change.get("after_unknown") or {}
+    before, after, unknown = change.before, change.after, change.after_unknown or {}
     if not isinstance(before, dict) or not isinstance(after, dict):
         return []
     return sorted(name for name in after | before if unknown.get(name) or before.get(name) != after.get(name))
@@ -219,15 +220,15 @@ def _lost(kind: str, action: str) -> bool:
     return action == "destroy" or (action == "replace" and kind != "aws_ssm_parameter")
 
 
-def key_that_stays(resources: Sequence[Mapping[str, Any]], keys: Iterable[str]) -> str:
+def key_that_stays(resources: Sequence[Resource], keys: Iterable[str]) -> str:
     """Return the ARN of the environment's own key where something that outlives it is encrypted with it; else nothing.
 
     Args:
         resources: the state's.
         keys: what encrypts that: ARNs, ids or aliases.
     """
-    own: Mapping[str, Any] = next((each["values"] for each in resources if each["type"] == "aws_kms_key"), {})
-    aliases = (each["values"] for each in resources if each["type"] == "aws_kms_alias")
+    own: Mapping[str, Any] = next((each.values for each in resources if each.type == "aws_kms_key"), {})
+    aliases = (each.values for each in resources if each.type == "aws_kms_alias")
     names = {own.get("arn"), own.get("key_id"), *(each.get(key) for each in aliases for key in ("name", "arn"))}
     return str(own["arn"]) if own and (names - {None}) & set(keys) else ""
 
@@ -236,12 +237,12 @@ SERVICE = "aws_ecs_service"
 SUBSCRIPTION = "aws_sns_topic_subscription"
 
 
-def warnings(environment: Environment, planned: Mapping[str, Any], *, refreshed: bool) -> list[str]:
+def warnings(environment: Environment, planned: TerraformPlan, *, refreshed: bool) -> list[str]:
     """Return a sentence for each.
 
     Args:
         environment: which.
-        planned: Terraform's JSON of the plan; empty when it has none, for nothing changes.
+        planned: the plan; empty when there is none, for nothing changes.
         refreshed: whether it was compared with what is there, so that AWS may be asked as well.
     """
     removed = [*_removed(planned)]
@@ -252,15 +253,15 @@ def warnings(environment: Environment, planned: Mapping[str, Any], *, refreshed:
     return [*removed, *alarms, *windows.changes(environment, planned), *asked]
 
 
-def _removed(planned: Mapping[str, Any]) -> Iterator[str]:
+def _removed(planned: TerraformPlan) -> Iterator[str]:
     """Yield a sentence on each service that would go: after a change of its name, another one comes in its place."""
-    changed = [each for each in planned.get("resource_changes", []) if each["type"] == SERVICE]
-    new = [str(each["index"]) for each in changed if each["change"]["actions"] == ["create"]]
+    changed = [each for each in planned.resource_changes if each.type == SERVICE]
+    new = [str(each.index) for each in changed if each.change.actions == ["create"]]
     renamed = f"; if it was renamed, {' or '.join(new)} is another service to AWS" if new else ""
     for each in changed:
-        if each["change"]["actions"] == ["delete"]:
+        if each.change.actions == ["delete"]:
             end = "no new request reaches it, its tasks finish those that they have and stop"
-            yield f"{each['index']} is no longer in the Compose files: {end}{renamed}"
+            yield f"{each.index} is no longer in the Compose files: {end}{renamed}"
 
 
 def no_recipient(environment: Environment) -> str:
@@ -271,20 +272,20 @@ def no_recipient(environment: Environment) -> str:
     )
 
 
-def _alarms(environment: Environment, planned: Mapping[str, Any], *, refreshed: bool) -> Iterator[str]:
+def _alarms(environment: Environment, planned: TerraformPlan, *, refreshed: bool) -> Iterator[str]:
     address = environment.variables.get("alarm_email")
     if lacking := no_recipient(environment):
         yield lacking
         return
-    for each in planned.get("resource_changes", []):
-        if each["type"] == SUBSCRIPTION and "create" in each["change"]["actions"]:
+    for each in planned.resource_changes:
+        if each.type == SUBSCRIPTION and "create" in each.change.actions:
             yield f"AWS will send a mail to {address}: no alarm arrives before its link is opened"
-        elif each["type"] == SUBSCRIPTION and refreshed and (each["change"]["after"] or {}).get("pending_confirmation"):
+        elif each.type == SUBSCRIPTION and refreshed and (each.change.after or {}).get("pending_confirmation"):
             yield f"no alarm arrives: {address} has not opened the link in AWS's mail"
 
 
-def _secrets(environment: Environment, planned: Mapping[str, Any]) -> Iterator[str]:
-    output = planned.get("planned_values", {}).get("outputs", {}).get(secrets.OUTPUT, {})
-    for variable, name in (secrets.missing(environment, output.get("value") or {}) or {}).items():
+def _secrets(environment: Environment, planned: TerraformPlan) -> Iterator[str]:
+    given = planned.planned_values.known().get(secrets.OUTPUT) or {}
+    for variable, name in (secrets.missing(environment, given) or {}).items():
         how = secrets.put(environment, name)
         yield f"{variable} has no value in {environment.name}, and only you can provide it; a deploy would stop: {how}"

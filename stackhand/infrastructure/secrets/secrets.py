@@ -9,6 +9,7 @@ from typing import Any
 from stackhand.aws import session
 from stackhand.aws.errors import CANNOT_TELL, code_of, failure
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.infrastructure.documents import TerraformPlan, Values
 from stackhand.infrastructure.services.services import required
 from stackhand.project.environments import FOLDER, Environment
 from stackhand.project.settings import schema, values
@@ -88,9 +89,9 @@ def _make_up(environment: Environment, lacking: Mapping[str, str]) -> None:
         environment.client("ssm").put_parameter(Name=name, Value=value, Type="String")
 
 
-def of(state: Mapping[str, Any]) -> dict[str, str]:
+def of(state: Values) -> dict[str, str]:
     """Return the given secrets of an environment, from what Terraform's state has."""
-    return dict(state.get("outputs", {}).get(OUTPUT, {}).get("value", {}))
+    return dict(state.known().get(OUTPUT, {}))
 
 
 def keys(environment: Environment, given: Mapping[str, str]) -> list[str]:
@@ -119,15 +120,15 @@ def left(environment: Environment, given: Mapping[str, str]) -> list[str]:
     return [f"given secrets in SSM, until you delete them: {command}"]
 
 
-def forgotten(planned: Mapping[str, Any], given: Mapping[str, str]) -> list[str]:
+def forgotten(planned: TerraformPlan, given: Mapping[str, str]) -> list[str]:
     """Return the addresses of parameters that Terraform made once, and would delete now that they are given."""
     names = set(given.values())
     return [
-        each["address"]
-        for each in planned.get("resource_changes", [])
-        if each["type"] == "aws_ssm_parameter"
-        and each["change"]["actions"] == ["delete"]
-        and each["change"]["before"].get("name") in names
+        each.address
+        for each in planned.resource_changes
+        if each.type == "aws_ssm_parameter"
+        and each.change.actions == ["delete"]
+        and each.change.before.get("name") in names
     ]
 
 

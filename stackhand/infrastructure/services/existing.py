@@ -9,6 +9,7 @@ import msgspec
 
 from stackhand.aws.errors import code_of
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.infrastructure.documents import TerraformPlan
 from stackhand.infrastructure.services.findings import CloudFinding
 from stackhand.infrastructure.services.services import CloudServices
 from stackhand.project.environments import Environment
@@ -105,14 +106,14 @@ def _fits(key: str, aws: object, *, built: bool) -> bool:
     return isinstance(aws, Fargate) and built
 
 
-def refuse_second_provider(environment: Environment, planned: Mapping[str, Any]) -> None:
+def refuse_second_provider(environment: Environment, planned: TerraformPlan) -> None:
     """Refuse a plan that makes the identity provider for GitHub where the account has it already.
 
     Raises:
         Failure: with the line that names the one there is.
     """
-    made = [each for each in planned.get("resource_changes", []) if each["type"] == PROVIDER]
-    if environment.emulated or not any("create" in each["change"]["actions"] for each in made):
+    made = [each for each in planned.resource_changes if each.type == PROVIDER]
+    if environment.emulated or not any("create" in each.change.actions for each in made):
         return
     try:
         answer = environment.client("iam").list_open_id_connect_providers()

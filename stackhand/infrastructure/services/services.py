@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stackhand.project.compose import composefiles, envfile, resolution
-from stackhand.project.compose.resolution import Resolved
+from stackhand.project.compose.resolution import Entry, Resolved
 from stackhand.project.environments import Environment
 from stackhand.project.settings import example, schema
 from stackhand.project.settings.secretnames import is_generated, is_secret
@@ -41,8 +41,8 @@ class CloudServices:
         here: by service, the variables that its `env_file` has from `.env` of this machine, and nothing declares.
     """
 
-    resolved: dict[str, dict[str, Any]]
-    written: dict[str, dict[str, Any]]
+    resolved: dict[str, Entry]
+    written: dict[str, Entry]
     secrets: dict[str, str]
     kinds: dict[str, str]
     here: dict[str, list[str]]
@@ -84,7 +84,7 @@ def resolve(root: Path, settings: Mapping[str, str] | None = None) -> CloudServi
     markers = {name: f"stackhandsecret{number}end" for number, name in enumerate(sorted(kinds))}
     resolved: Resolved = resolution.apart(root, {**dict.fromkeys(wanted, KNOWN_THERE), **(settings or {}), **markers})
     share_builds(resolved)
-    services: dict[str, dict[str, Any]] = resolved.get("services") or {}
+    services: dict[str, Entry] = resolved.get("services") or {}
     made = (root / ".env").exists()
     here = _settings_of(root)
     undeclared: dict[str, list[str]] = {}
@@ -113,7 +113,7 @@ def share_builds(resolved: Resolved) -> None:
     Args:
         resolved: the answer of Compose, which is changed.
     """
-    services: dict[str, dict[str, Any]] = resolved.get("services") or {}
+    services: dict[str, Entry] = resolved.get("services") or {}
     built = {
         str(entry.get("image") or f"{resolved.get('name')}-{name}").removesuffix(":latest"): entry["build"]
         for name, entry in services.items()
@@ -135,12 +135,12 @@ def managed_ports(stack: Stack) -> dict[str, int]:
     return {name: PORTS[each.aws.managed] for name, each in stack.services.items() if isinstance(each.aws, Managed)}
 
 
-def written_services(root: Path) -> dict[str, dict[str, Any]]:
+def written_services(root: Path) -> dict[str, Entry]:
     """Return the services with their variables as they are written."""
     return resolution.written(root, {}).get("services") or {}
 
 
-def passwords(written: Mapping[str, Mapping[str, Any]]) -> set[str]:
+def passwords(written: Mapping[str, Entry]) -> set[str]:
     """Return the variables that databases and caches on AWS take their passwords from, whatever their defaults.
 
     Args:
@@ -159,11 +159,11 @@ def passwords(written: Mapping[str, Mapping[str, Any]]) -> set[str]:
     return own | {match[1] for value in values for match in IN_URL.finditer(value) if match[2] in managed}
 
 
-def _is_managed(entry: Mapping[str, Any]) -> bool:
+def _is_managed(entry: Entry) -> bool:
     return entry.get("x-aws") is not None and server_of(entry.get("image")) in STANDS_IN
 
 
-def _give_passwords(services: Mapping[str, dict[str, Any]], markers: Mapping[str, str]) -> None:
+def _give_passwords(services: Mapping[str, Entry], markers: Mapping[str, str]) -> None:
     """Give a cache the password that the URLs to it have, where only its command has it: a command tells nobody."""
     values = [value for entry in services.values() for value in entry["environment"].values()]
     for name, entry in services.items():
@@ -185,12 +185,12 @@ def required(root: Path, *, on_aws: bool = False) -> set[str]:
     return set(REQUIRED.findall(str(entries)))
 
 
-def _reads_dotenv(written: Mapping[str, Any]) -> bool:
+def _reads_dotenv(written: Entry) -> bool:
     """Whether a service has `.env` itself as an `env_file`: on AWS, its settings are those of the environment."""
     return ".env" in {os.path.normpath(path) for path in env_files(written)}
 
 
-def env_files(written: Mapping[str, Any]) -> list[str]:
+def env_files(written: Entry) -> list[str]:
     """Return the paths of a service's `env_file`, in any of its forms."""
     given = written.get("env_file") or []
     return [

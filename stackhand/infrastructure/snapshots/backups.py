@@ -73,8 +73,8 @@ def _service(environment: Environment, wanted: str) -> str:
     )
 
 
-def _require_database(environment: Environment, identifier: str) -> dict[str, Any]:
-    """Return a database that is there, as RDS describes it."""
+def _require_database(environment: Environment, identifier: str) -> rds.Database:
+    """Return a database that is there."""
     if (database := rds.find_database(environment, identifier)) is not None:
         return database
     raise Failure(
@@ -101,7 +101,7 @@ def _time(text: str) -> datetime:
     return moment.astimezone(UTC)
 
 
-def take_at(environment: Environment, source: dict[str, Any], at: datetime, notify: Callable[[str], None]) -> str:
+def take_at(environment: Environment, source: rds.Database, at: datetime, notify: Callable[[str], None]) -> str:
     """Return the name of a snapshot of a database as it was; the database itself is not touched.
 
     Raises:
@@ -140,7 +140,7 @@ def take_at(environment: Environment, source: dict[str, Any], at: datetime, noti
     return name
 
 
-def _arguments(source: dict[str, Any], copy: str, at: datetime) -> dict[str, Any]:
+def _arguments(source: rds.Database, copy: str, at: datetime) -> dict[str, Any]:
     """Return the request for a copy that is reached by those who reach its source, and is one machine only."""
     groups = {
         "DBSubnetGroupName": source.get("DBSubnetGroup", {}).get("DBSubnetGroupName"),

@@ -12,6 +12,7 @@ from stackhand.aws.waiting import Retry
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
 
+Database = dict[str, Any]  # what DescribeDBInstances says of one
 RETRY = Retry(120.0)
 STAMP = "%Y%m%d-%H%M%S"
 RESTORED = "RestoredFrom"
@@ -83,7 +84,7 @@ def find(environment: Environment, name: str) -> DatabaseSnapshot:
     return snapshot
 
 
-def find_database(environment: Environment, database: str) -> dict[str, Any] | None:
+def find_database(environment: Environment, database: str) -> Database | None:
     """Return what RDS says of a database; None when there is none of that identifier."""
     with as_failure(f"The database {database} cannot be looked up"):
         try:
@@ -95,7 +96,7 @@ def find_database(environment: Environment, database: str) -> dict[str, Any] | N
     return next((dict(each) for each in answer["DBInstances"]), None)
 
 
-def restored_from(database: dict[str, Any]) -> str:
+def restored_from(database: Database) -> str:
     """Return the snapshot that a database started from; empty when it started empty."""
     return next((each["Value"] for each in database.get("TagList") or [] if each["Key"] == RESTORED), "")
 

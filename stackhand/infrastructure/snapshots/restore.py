@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import account
+from stackhand.infrastructure.documents import TerraformPlan
 from stackhand.infrastructure.services import existing
 from stackhand.infrastructure.snapshots import rds
-from stackhand.infrastructure.snapshots.rds import DatabaseSnapshot
+from stackhand.infrastructure.snapshots.rds import Database, DatabaseSnapshot
 from stackhand.infrastructure.store import Store
 from stackhand.infrastructure.terraform.terraform import Terraform
 from stackhand.project.environments import Environment
@@ -130,18 +130,19 @@ def _chosen(environment: Environment, known: list[str], wanted: str) -> dict[str
     return {service: name}
 
 
-def require_user(environment: Environment, planned: Mapping[str, Any], restored: Restore) -> None:
+def require_user(environment: Environment, planned: TerraformPlan, restored: Restore) -> None:
     """Refuse a plan whose database is to have another role than its snapshot: a restore does not rename it.
 
     Raises:
         Failure: every later plan would replace the database for it.
     """
-    for each in planned.get("resource_changes", []):
-        user = restored.users.get(str(each.get("index"))) if each["type"] == "aws_db_instance" else None
-        wanted = (each["change"].get("after") or {}).get("username")
+    for each in planned.resource_changes:
+        service = str(each.index)
+        user = restored.users.get(service) if each.type == "aws_db_instance" else None
+        wanted = (each.change.after or {}).get("username")
         if user and wanted and user != wanted:
             raise Failure(
-                f"The snapshot has the role {user}, but {each['index']} needs {wanted}.",
+                f"The snapshot has the role {user}, but {service} needs {wanted}.",
                 evidence=["a restore keeps the snapshot's role, so every later plan would replace the database"],
                 next=f"set the service's POSTGRES_USER to {user} in settings of "
                 f"environments/{environment.name}.tfvars, then repeat the command",
@@ -229,8 +230,7 @@ def record(store: Store, restored: Restore) -> None:
     """
     chosen = {service: restored.named[service] for service in restored.replaced}
     replaced = {service: _resource_id(_database(store.environment, service)) for service in chosen}
-    unfinished = UnfinishedRestore(chosen, account.owner(), account.timestamp(), replaced)
-    store.write(KEY, msgspec.to_builtins(unfinished))
+    store.write(KEY, UnfinishedRestore(chosen, account.owner(), account.timestamp(), replaced))
 
 
 def forget(store: Store) -> None:
@@ -265,15 +265,15 @@ def require_finished(store: Store, chosen: Sequence[str]) -> None:
         store.remove(KEY, etag=document.etag)
 
 
-def _database(environment: Environment, service: str) -> dict[str, Any] | None:
+def _database(environment: Environment, service: str) -> Database | None:
     return rds.find_database(environment, f"{environment.stack}-{environment.name}-{service}")
 
 
-def _resource_id(database: Mapping[str, Any] | None) -> str:
+def _resource_id(database: Database | None) -> str:
     return str((database or {}).get("DbiResourceId", ""))
 
 
-def _complete(unfinished: UnfinishedRestore, service: str, database: dict[str, Any] | None) -> bool:
+def _complete(unfinished: UnfinishedRestore, service: str, database: Database | None) -> bool:
     """Whether a database is the one that was to give way, or started from the snapshot that was to replace it."""
     if database is None or database.get("DBInstanceStatus") == "deleting":
         return False
@@ -282,7 +282,7 @@ def _complete(unfinished: UnfinishedRestore, service: str, database: dict[str, A
 
 
 def _interrupted(
-    environment: Environment, unfinished: UnfinishedRestore, service: str, database: dict[str, Any] | None
+    environment: Environment, unfinished: UnfinishedRestore, service: str, database: Database | None
 ) -> Failure:
     state = "is gone" if database is None else "is without its data"
     again = f"--from-snapshot {service}={unfinished.snapshots[service]}{' --replace-database' if database else ''}"

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.infrastructure.documents import TerraformOutput, TerraformPlan, TerraformState, Values
 from stackhand.infrastructure.services import services, tfvars
 from stackhand.infrastructure.terraform import configuration, process
 from stackhand.infrastructure.terraform.initialisation import Initialised
@@ -39,18 +40,6 @@ class Version(msgspec.Struct):
     """What `terraform version -json` prints."""
 
     terraform_version: str
-
-
-class TerraformOutput(msgspec.Struct):
-    """An entry of what `terraform output -json` prints."""
-
-    value: Any
-
-
-class ShownState(msgspec.Struct):
-    """What `terraform show -json` prints: `root_module` and `outputs`, or nothing of an empty state."""
-
-    values: dict[str, Any] = {}
 
 
 @dataclass
@@ -131,9 +120,9 @@ class Terraform:
         args = ["-detailed-exitcode", f"-out={self.plan_file}", *self._variables(variables), *flags]
         return self._run("could not be planned", "plan", *args) == CHANGES
 
-    def planned(self) -> dict[str, Any]:
-        """Return the plan as Terraform's JSON."""
-        return self._json(dict[str, Any], "show", "-json", str(self.plan_file))
+    def planned(self) -> TerraformPlan:
+        """Return the plan."""
+        return self._json(TerraformPlan, "show", "-json", str(self.plan_file))
 
     def apply(self, changes: int = 0) -> None:
         """Do what is planned: so many changes."""
@@ -157,13 +146,9 @@ class Terraform:
         """Return the outputs' values, by name."""
         return {name: each.value for name, each in self._json(dict[str, TerraformOutput], "output", "-json").items()}
 
-    def state(self) -> dict[str, Any]:
-        """Return what the state has: `root_module` and `outputs`."""
-        return self._json(ShownState, "show", "-json").values
-
-    def resources(self) -> list[dict[str, Any]]:
-        """Return the resources that the state has."""
-        return managed(self.state())
+    def state(self) -> Values:
+        """Return what the state has."""
+        return self._json(TerraformState, "show", "-json").values
 
     @property
     def plan_file(self) -> Path:
@@ -290,8 +275,3 @@ class Terraform:
         if position := diagnostic.get("range"):
             position["filename"] = configuration.shown(self.configuration, position["filename"])
         return diagnostic
-
-
-def managed(state: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the resources of a state, without what is only looked up."""
-    return [each for each in state.get("root_module", {}).get("resources", []) if each["mode"] == "managed"]

@@ -80,7 +80,7 @@ def _engine() -> Iterator[Check]:
     from stackhand.containers import docker
     from stackhand.local.engines.compose import preflight
 
-    known = str(State(PROJECT).read().get("engine", ""))
+    known = State(PROJECT).read().engine
     try:
         reached = docker.reach()
     except Failure as failure:
@@ -171,7 +171,7 @@ def _targets() -> Iterator[Check]:
 
 def _ports() -> Iterator[Check]:
     state, stack = State(PROJECT), _stack()
-    engine = engines.create(str(state.read().get("engine", "embedded")), state, stack)
+    engine = engines.create(state.read().engine or "embedded", state, stack)
     ours = engine.own_ports()
     for service in (stack.services[name] for name in engine.services()):
         for port in service.ports:

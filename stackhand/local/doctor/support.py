@@ -9,6 +9,7 @@ import sys
 import traceback
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -78,10 +79,11 @@ def _parts(state: State, redactor: Redactor) -> Iterator[tuple[str, Part]]:
             yield path.name, partial(path.read_text, encoding="utf-8", errors="replace")
     for path in sorted(state.logs.glob("*.log")):
         yield f"logs/{path.name}", partial(_end_of, path)
-    engine = engines.remembered(state)
-    for name in engine.started():
-        if not (state.logs / f"{name}.log").exists():  # a container's log is with the container engine
-            yield f"logs/{name}.log", partial(_lines, engine, name)
+    with suppress(Failure):  # a state.json that somebody broke is one of the parts
+        engine = engines.remembered(state)
+        for name in engine.started():
+            if not (state.logs / f"{name}.log").exists():  # a container's log is with the container engine
+                yield f"logs/{name}.log", partial(_lines, engine, name)
 
 
 def _text(part: Part) -> str:

@@ -51,8 +51,7 @@ def choose(requested: str, state: State) -> Choice:
     check_name(requested)
     from stackhand.containers import docker
 
-    known = str(state.read().get("engine", ""))
-    if requested == "auto" and known in NAMES:
+    if requested == "auto" and (known := state.read().engine):
         return Choice(known, "the current engine of this checkout")
     if requested == "embedded":
         return Choice(requested, "as requested")
@@ -79,7 +78,7 @@ def create(name: str, state: State, stack: Stack | None = None) -> Engine:
 
 def remembered(state: State, stack: Stack | None = None) -> Engine:
     """Return the engine that this checkout used last."""
-    return create(str(state.read().get("engine", "embedded")), state, stack)
+    return create(state.read().engine or "embedded", state, stack)
 
 
 def other(name: str, state: State, stack: Stack | None = None) -> Engine:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from subprocess import CompletedProcess
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import Line
 from stackhand.local.engines.login import Login
 from stackhand.local.engines.status import ServiceStatus, Started, StoredData
+from stackhand.project.memory import EngineName, HealthQuestion
 from stackhand.project.stack.model import Service, Stack
 from stackhand.project.state import State
 from stackhand.system import ports
@@ -29,7 +30,7 @@ class Engine(ABC):
         stack: the services; the reading verbs do without and take what was started last.
     """
 
-    name: ClassVar[str]
+    name: ClassVar[EngineName]
     asked: ClassVar[str]
     """What is asked for how the services are, in words that stand within a sentence."""
 
@@ -73,7 +74,7 @@ class Engine(ABC):
 
     def started(self) -> list[str]:
         """Return the services that were started last, in that order."""
-        return list(self.state.read().get("services", []))
+        return self.state.read().services
 
     @abstractmethod
     def status(self) -> list[ServiceStatus]:
@@ -120,7 +121,7 @@ class Engine(ABC):
         """Return the ports at which the services of this checkout listen, by service."""
 
     @abstractmethod
-    def question(self, name: str) -> dict[str, Any] | None:
+    def question(self, name: str) -> HealthQuestion:
         """Return how a service that was started last is asked for its health (see `health.ask`)."""
 
     def holder(self, port: int) -> str:

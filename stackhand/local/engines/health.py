@@ -11,10 +11,10 @@ import struct
 import time
 from dataclasses import dataclass
 from http.client import HTTPException
-from typing import Any
 
 from stackhand.local.engines import login
-from stackhand.project.stack.model import HERE, Service
+from stackhand.project.memory import HealthQuestion
+from stackhand.project.stack.model import Service
 from stackhand.system import http
 
 ANSWER_WITHIN = 1.0
@@ -24,8 +24,6 @@ UP_AFTER = 2.0
 """Seconds that a service must have stayed up which nobody can ask: a wrong setting or import ends most programs sooner,
 and `up` takes no longer for it."""
 UNCHECKED = "running (no health check)"
-INSIDE = "inside"
-"""The kind of a question at a port that is not published: only who knows its container can ask it."""
 STACK_HEADER = "X-Stack"
 PROTOCOL_3 = 196608
 
@@ -47,22 +45,22 @@ class Answer:
     stack: str | None = None
 
 
-def question(service: Service) -> dict[str, Any]:
+def question(service: Service) -> HealthQuestion:
     """Return how a service is asked at its published port: over its own protocol as far as we know it."""
     main_port = service.main_port
     if main_port is None and service.health:
-        return {"kind": INSIDE, "port": service.exposed, "path": service.health}
+        return HealthQuestion("inside", port=service.exposed or 0, path=service.health)
     if main_port is None or main_port.published is None:
-        return {"kind": "process"}
-    port, elsewhere = main_port.published, {} if main_port.host == HERE else {"host": main_port.host.strip("[]")}
+        return HealthQuestion()
+    port, host = main_port.published, main_port.host.strip("[]")
     if service.health:
-        return {"kind": "http", "url": f"http://{main_port.host}:{port}{service.health}"}
+        return HealthQuestion("http", url=f"http://{main_port.host}:{port}{service.health}")
     if service.server == "postgres":
         user, _, database = login.wanted(service)
-        return {"kind": "postgres", "port": port, "user": user, "database": database, **elsewhere}
+        return HealthQuestion("postgres", port=port, user=user, database=database, host=host)
     if service.server == "redis":
-        return {"kind": "redis", "port": port, "password": login.of_cache(service), **elsewhere}
-    return {"kind": "tcp", "port": port, **elsewhere}
+        return HealthQuestion("redis", port=port, password=login.of_cache(service), host=host)
+    return HealthQuestion("tcp", port=port, host=host)
 
 
 def address(service: Service) -> str:
@@ -73,21 +71,22 @@ def address(service: Service) -> str:
     return f"{'http://' if service.health else ''}{port.host}:{port.published}"
 
 
-def ask(question: dict[str, Any]) -> Answer:
+def ask(question: HealthQuestion) -> Answer:
     """Ask one question, as `question` makes them, and return the answer; never raises for a bad one."""
     started = time.monotonic()
-    kind, host = question["kind"], question.get("host", HERE)
     try:
-        if kind == "http":
-            answer = _http(question["url"])
-        elif kind == "postgres":
-            answer = _postgres(host, question["port"], question["user"], question["database"])
-        elif kind == "redis":
-            answer = _redis(host, question["port"], question["password"])
-        elif kind == "tcp":
-            answer = _tcp(host, question["port"])
-        else:
-            answer = Answer(healthy=True, message=UNCHECKED)
+        match question.kind:
+            case "http":
+                answer = _http(question.url)
+            case "postgres":
+                answer = _postgres(question)
+            case "redis":
+                answer = _redis(question)
+            case "tcp":
+                with socket.create_connection((question.host, question.port), timeout=ANSWER_WITHIN):
+                    answer = Answer(healthy=True, message="port open")
+            case "inside" | "process":
+                answer = Answer(healthy=True, message=UNCHECKED)
     except TimeoutError:
         answer = Answer(healthy=False, message=f"no answer within {ANSWER_WITHIN:g} s")
     except ConnectionError as error:
@@ -113,13 +112,14 @@ def _http(url: str) -> Answer:
     return Answer(response.ok, message, stack=response.headers.get(STACK_HEADER))
 
 
-def _postgres(host: str, port: int, user: str, database: str) -> Answer:
+def _postgres(question: HealthQuestion) -> Answer:
     """Begin to log in, as pg_isready does: a server that asks for the password accepts connections.
 
     https://www.postgresql.org/docs/16/protocol-message-formats.html (StartupMessage, AuthenticationRequest)
     """
-    payload = b"".join(word.encode() + b"\0" for word in ("user", user, "database", database)) + b"\0"
-    with socket.create_connection((host, port), timeout=ANSWER_WITHIN) as connection:
+    words = ("user", question.user, "database", question.database)
+    payload = b"".join(word.encode() + b"\0" for word in words) + b"\0"
+    with socket.create_connection((question.host, question.port), timeout=ANSWER_WITHIN) as connection:
         connection.settimeout(ANSWER_WITHIN)
         connection.sendall(struct.pack("!ii", 8 + len(payload), PROTOCOL_3) + payload)
         answer = connection.recv(1024)
@@ -129,25 +129,20 @@ def _postgres(host: str, port: int, user: str, database: str) -> Answer:
     return Answer(healthy=False, message=reason[1].decode("utf-8", "replace") if reason else "not PostgreSQL")
 
 
-def _redis(host: str, port: int, password: str) -> Answer:
-    secret = password.encode()
-    with socket.create_connection((host, port), timeout=ANSWER_WITHIN) as connection:
+def _redis(question: HealthQuestion) -> Answer:
+    secret = question.password.encode()
+    with socket.create_connection((question.host, question.port), timeout=ANSWER_WITHIN) as connection:
         connection.settimeout(ANSWER_WITHIN)
-        login = b"*2\r\n$4\r\nAUTH\r\n$%d\r\n%s\r\n" % (len(secret), secret) if password else b""
+        login = b"*2\r\n$4\r\nAUTH\r\n$%d\r\n%s\r\n" % (len(secret), secret) if secret else b""
         connection.sendall(login + b"*1\r\n$4\r\nPING\r\n")
         answer = b""
-        expected = 2 if password else 1
+        expected = 2 if secret else 1
         while answer.count(b"\r\n") < expected:
             received = connection.recv(4096)
             if not received:
                 break
             answer += received
     last = answer.decode("utf-8", "replace").strip().splitlines()[-1:] or ["connection closed"]
-    if not password and last[0].startswith("-NOAUTH"):  # its password is not ours to know, and it answers
+    if not secret and last[0].startswith("-NOAUTH"):  # its password is not ours to know, and it answers
         return Answer(healthy=True, message="asks for a password")
     return Answer(last[0] == "+PONG", last[0].lstrip("+-"))
-
-
-def _tcp(host: str, port: int) -> Answer:
-    with socket.create_connection((host, port), timeout=ANSWER_WITHIN):
-        return Answer(healthy=True, message="port open")

@@ -42,7 +42,7 @@ def choose(root: Path) -> Resolver:
     Raises:
         Failure: there is neither.
     """
-    if State(root).read().get("engine") != "embedded" and is_new_enough(root):
+    if State(root).read().engine != "embedded" and is_new_enough(root):
         return Resolver(_docker_compose(root), answers.plugin())
     if PACKAGED.is_file():
         return Resolver((str(PACKAGED),), answers.identity([PACKAGED]))

@@ -30,6 +30,7 @@ NAMED = re.compile(r"\$\{?([A-Za-z_]\w*)")
 REQUIRED = re.compile(r"required variable (\w+) is missing a value(?:: (.*))?")
 UNREADABLE = re.compile(r"in variable name|unterminated quoted value|key cannot contain a space")
 Resolved = dict[str, Any]
+Entry = dict[str, Any]  # a service of it, with the keys of Compose's own reference, and ours (xfields.py)
 
 
 def environment(root: Path, values: Mapping[str, str]) -> dict[str, str]:
@@ -221,7 +222,7 @@ def _mentioned(lines: Iterable[str]) -> list[str]:
     return [match[1] for line in lines if (match := re.search(r"(?:^|\s)([\w./-]*\.(?:ya?ml|env))(?=[:\s]|$)", line))]
 
 
-def _services(resolved: Resolved) -> Collection[dict[str, Any]]:
+def _services(resolved: Resolved) -> Collection[Entry]:
     return (resolved.get("services") or {}).values()
 
 

@@ -158,7 +158,7 @@ def _new(entries: Mapping[str, Setting], root: Path) -> tuple[str, list[str]]:
     else:
         text, notes = example.filled(text)
     known, _ = dotenv.search(text)
-    kept = {key: str(port) for key, port in State(root).read().get("ports", {}).items() if key in known}
+    kept = {key: str(port) for key, port in State(root).read().ports.items() if key in known}
     return dotenv.replace(text, kept), [notes[0] + (" and the previous ports" if kept else ""), *notes[1:]]
 
 
@@ -180,11 +180,12 @@ def _write_ours(root: Path, before: str | None, text: str) -> None:
     ours = before is None or _is_recorded(state, before)
     dotenv.write_text(root / ".env", text)
     if state.directory.is_dir():
-        state.remember(dotenv=state.keyed(text.encode()) if ours else None)
+        with state.edit() as memory:
+            memory.dotenv = state.keyed(text.encode()) if ours else None
 
 
 def _is_recorded(state: State, text: str) -> bool:
-    return bool(state.read().get("dotenv") == state.keyed(text.encode()))
+    return state.read().dotenv == state.keyed(text.encode())
 
 
 def _read(text: str, entries: Mapping[str, Setting], *, given: bool = True) -> dict[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stackhand.project.compose import composefiles, resolution
+from stackhand.project.compose.resolution import Entry, Resolved
 from stackhand.project.stack import kinds, xfields
 from stackhand.project.stack.model import TARGETS, Build, Port, Service, Stack
 from stackhand.project.stack.xfields import wrong
@@ -27,7 +28,7 @@ def load(root: Path, variables: Mapping[str, str]) -> Stack:
     return of(root, resolution.resolve(root, variables), composefiles.label(root))
 
 
-def of(root: Path, resolved: dict[str, Any], file: str) -> Stack:
+def of(root: Path, resolved: Resolved, file: str) -> Stack:
     """Return the services of what Compose has resolved.
 
     Args:
@@ -38,7 +39,7 @@ def of(root: Path, resolved: dict[str, Any], file: str) -> Stack:
     Raises:
         Failure: one of our `x-` keys is wrong; file, key and what was expected are named.
     """
-    entries: dict[str, dict[str, Any]] = resolved.get("services") or {}
+    entries: dict[str, Entry] = resolved.get("services") or {}
     jobs = {name for entry in entries.values() for name in _awaited(entry)}
     for entry in entries.values():  # an optional one may belong to a profile that nobody asks for
         entry["depends_on"] = {name: each for name, each in (entry.get("depends_on") or {}).items() if name in entries}
@@ -53,7 +54,7 @@ def of(root: Path, resolved: dict[str, Any], file: str) -> Stack:
     return Stack(str(resolved.get("name") or root.name), root, ordered, file, test)
 
 
-def _service(name: str, entry: dict[str, Any], root: Path, file: str, *, job: bool) -> Service:
+def _service(name: str, entry: Entry, root: Path, file: str, *, job: bool) -> Service:
     at = f"{file}: services.{name}"
     xfields.refuse_misspelt(entry, at)
     health, embedded = xfields.health(entry, at), xfields.embedded(entry, at)
@@ -95,21 +96,21 @@ def _service(name: str, entry: dict[str, Any], root: Path, file: str, *, job: bo
     )
 
 
-def _followed(entry: Mapping[str, Any]) -> tuple[str, ...]:
+def _followed(entry: Entry) -> tuple[str, ...]:
     """Return the services with which it starts again: as `depends_on` says, and those whose namespaces it shares."""
     shared = [str(entry.get(key) or "") for key in ("network_mode", "ipc", "pid")]
     asked = [name for name, each in entry["depends_on"].items() if each.get("restart")]
     return tuple({*asked, *(each.removeprefix("service:") for each in shared if each.startswith("service:"))})
 
 
-def _restart(entry: Mapping[str, Any]) -> str:
+def _restart(entry: Entry) -> str:
     """Return whether and when it is started again; `deploy` says it in other words, which count without `restart`."""
     policy = (entry.get("deploy") or {}).get("restart_policy")
     condition = policy.get("condition", "any") if policy is not None else "none"
     return str(entry.get("restart") or {"none": "no", "any": "always"}.get(condition, condition))
 
 
-def _awaited(entry: Mapping[str, Any]) -> tuple[str, ...]:
+def _awaited(entry: Entry) -> tuple[str, ...]:
     needs = entry.get("depends_on") or {}
     return tuple(name for name, each in needs.items() if each.get("condition") == "service_completed_successfully")
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.project.memory import HERE
 from stackhand.project.stack import kinds, xaws, xfields
 from stackhand.project.stack.kinds import IMAGES, Kind
 from stackhand.project.stack.xaws import Fargate, Job, XAws
 from stackhand.project.stack.xfields import Embedded
 
 TARGETS = "HEALTH_TARGETS"
-HERE = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - shown
 
 

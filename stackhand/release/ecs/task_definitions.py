@@ -10,10 +10,10 @@ from typing import Any
 from stackhand.aws.errors import failure
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release.context import Context
-from stackhand.release.target import Repository, ServiceTarget, Target, TaskTarget
+from stackhand.release.target import Definition, Repository, ServiceTarget, Target, TaskTarget, containers
 
 
-def registered(context: Context, wanted: dict[str, Any]) -> str:
+def registered(context: Context, wanted: Definition) -> str:
     """Register a task definition, and return its ARN."""
     try:
         answer = context.retry(lambda: context.ecs.register_task_definition(**wanted))
@@ -23,10 +23,9 @@ def registered(context: Context, wanted: dict[str, Any]) -> str:
     return str(answer["taskDefinition"]["taskDefinitionArn"])
 
 
-def running(ecs: Any, arn: str) -> dict[str, Any]:
+def running(ecs: Any, arn: str) -> Definition:
     """Return a task definition as ECS has it."""
-    definition: dict[str, Any] = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
-    return definition
+    return dict(ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"])
 
 
 PLACEHOLDER = "IMAGE"
@@ -63,7 +62,7 @@ PAIRS = {"environment": "value", "secrets": "valueFrom"}
 """Lists of names and values, which ECS gives back in an order of its own."""
 
 
-def render(name: str, service: ServiceTarget, digests: Mapping[str, str]) -> dict[str, Any]:
+def render(name: str, service: ServiceTarget, digests: Mapping[str, str]) -> Definition:
     """Return the arguments of RegisterTaskDefinition with the image by its digest.
 
     Raises:
@@ -72,24 +71,24 @@ def render(name: str, service: ServiceTarget, digests: Mapping[str, str]) -> dic
     return _with_image(name, service, service.repository, digests.get(name, ""))
 
 
-def render_job(name: str, target: Target, digests: Mapping[str, str]) -> dict[str, Any]:
+def render_job(name: str, target: Target, digests: Mapping[str, str]) -> Definition:
     """Return the same of a job, with the image of the service whose image it runs.
 
     Raises:
         Failure: as `render`.
     """
     job = target.jobs[name]
-    images = [each.get("image") for each in job.task_definition["containerDefinitions"]]
+    images = [each.get("image") for each in containers(job.task_definition)]
     owner = job.image_of or ""
     repository = target.services[owner].repository if PLACEHOLDER in images else None
     return _with_image(name, job, repository, digests.get(owner, ""))
 
 
-def _with_image(name: str, task: TaskTarget, repository: Repository | None, digest: str) -> dict[str, Any]:
+def _with_image(name: str, task: TaskTarget, repository: Repository | None, digest: str) -> Definition:
     definition = copy.deepcopy(task.task_definition)
     if repository is None:
         return definition
-    places = [each for each in definition["containerDefinitions"] if each.get("image") == PLACEHOLDER]
+    places = [each for each in containers(definition) if each.get("image") == PLACEHOLDER]
     if not places or not digest.startswith("sha256:"):
         raise Failure(
             f"The task definition of {name} cannot be created.",
@@ -104,7 +103,7 @@ def _with_image(name: str, task: TaskTarget, repository: Repository | None, dige
 
 def image_of(definition: Mapping[str, Any], container: str) -> str:
     """Return the image of one container."""
-    return next((str(each["image"]) for each in definition["containerDefinitions"] if each["name"] == container), "")
+    return next((each["image"] for each in containers(definition) if each["name"] == container), "")
 
 
 def differences(running: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
@@ -122,7 +121,7 @@ def differences(running: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[s
     ]
 
 
-def normal(definition: Mapping[str, Any]) -> dict[str, Any]:
+def normal(definition: Mapping[str, Any]) -> Definition:
     """Return a definition as ECS would understand it: with its defaults, without what is empty, in one order."""
     registered = {key: value for key, value in definition.items() if key not in ANSWER_ONLY and value is not None}
     complete = {**DEFAULTS, **registered}
@@ -132,8 +131,7 @@ def normal(definition: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("cpu", "memory"):
         if complete.get(key) is not None:
             complete[key] = str(complete[key])
-    pruned: dict[str, Any] = _pruned(complete)
-    return pruned
+    return dict(_pruned(complete))
 
 
 def _container(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from stackhand.release.ecs.task_definitions import PLACEHOLDER, running
 from stackhand.release.images import sbom
 from stackhand.release.images.signature import SignedImage
 from stackhand.release.manifest import Manifest, Releases
-from stackhand.release.target import Target
+from stackhand.release.target import Target, containers
 from stackhand.system.roots import PROJECT
 
 PINS = "images.lock"
@@ -112,7 +112,7 @@ class BuildRecord:
         built = docker.run("image", "inspect", "--format", "{{.Id}}", image).stdout.strip()
         self.store.write(f"{FOLDER}{self.commit}/{name}.cdx.json", bill)
         self.images[name] = BuiltImage(built, digest, account.owner(), account.timestamp(), account.run_url())
-        self.store.write(self.key, msgspec.to_builtins(BuiltImages(self.commit, self.images)))
+        self.store.write(self.key, BuiltImages(self.commit, self.images))
 
     def require(self, repositories: Mapping[str, str], digests: Mapping[str, str]) -> None:
         """Refuse what ECR has under the commit when it is not what was built.
@@ -190,10 +190,11 @@ def of_target(environment: Environment, target: Target, digests: Mapping[str, st
     image = _reader(environment, commit)
     for name, service in target.services.items():
         url = service.repository.url if service.repository else ""
-        for text in _images(service.task_definition):
-            yield image(name, f"{url}@{digests.get(name, '')}" if text == PLACEHOLDER else text)
+        for each in containers(service.task_definition):
+            yield image(name, f"{url}@{digests.get(name, '')}" if each["image"] == PLACEHOLDER else each["image"])
     for name, job in target.jobs.items():
-        yield from (image(name, text) for text in _images(job.task_definition) if text != PLACEHOLDER)
+        others = (each["image"] for each in containers(job.task_definition))
+        yield from (image(name, text) for text in others if text != PLACEHOLDER)
 
 
 def of_release(context: Context, manifest: Manifest, *others: str) -> Images:
@@ -214,11 +215,7 @@ def of_definitions(context: Context, definitions: Mapping[str, str], *commits: s
     image = _reader(context.environment, *commits)
     for name, arn in definitions.items():
         definition = context.retry(partial(running, context.ecs, arn))
-        yield from (image(name, text) for text in _images(definition))
-
-
-def _images(definition: Mapping[str, Any]) -> list[str]:
-    return [str(each["image"]) for each in definition["containerDefinitions"]]
+        yield from (image(name, each["image"]) for each in containers(definition))
 
 
 def _reader(environment: Environment, commit: str, *others: str) -> Callable[[str, str], SignedImage]:

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import msgspec
 
@@ -21,7 +20,7 @@ from stackhand.release.ecs.types import ABSENT, ServiceState
 from stackhand.release.images import provenance
 from stackhand.release.manifest import KnownMigration, Manifest, ReleasedService, ScheduledJob
 from stackhand.release.stages import schedule
-from stackhand.release.target import ServiceTarget, Target, target_of
+from stackhand.release.target import Definition, ServiceTarget, Target, target_of
 from stackhand.release.verdict import COMPLETED
 
 
@@ -110,7 +109,7 @@ def secrets_of(context: Context, target: Target) -> str:
     return hashlib.sha256(json.dumps(versions, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _part(context: Context, state: ServiceState, wanted: dict[str, Any], container: str) -> ReleasedService:
+def _part(context: Context, state: ServiceState, wanted: Definition, container: str) -> ReleasedService:
     primary = state.primary
     image = image_of(wanted, container)
     old = primary.task_definition if primary else ""

@@ -18,9 +18,11 @@ from msgspec import structs
 from stackhand.cli import loglines
 from stackhand.cli.loglines import Line
 from stackhand.containers import docker
+from stackhand.containers.listing import Container
 from stackhand.local.engines import health, status
 from stackhand.local.engines.compose import inside
 from stackhand.project import inherited
+from stackhand.project.memory import HealthQuestion
 from stackhand.project.stack.model import Port, Service
 
 INIT = "docker-init"
@@ -29,9 +31,6 @@ SAME_START = 5.0
 OUT_OF_MEMORY = 137
 REMOVED = re.compile(rf"{docker.NOT_THERE.pattern}|marked for removal", re.IGNORECASE)
 """What `docker logs --follow` says when its container went away."""
-
-Container = dict[str, Any]
-"""What `docker container inspect` says."""
 
 
 def name_of(container: Container) -> str:
@@ -68,16 +67,16 @@ def _rank(container: Container) -> int:
     )
 
 
-def answer(container: Container, question: Mapping[str, Any]) -> health.Answer:
+def answer(container: Container, question: HealthQuestion) -> health.Answer:
     """Return what the service in a running container answers: at its port, else by the container's own health check.
 
     Where there is neither, all that is known is that it runs.
     """
     check = container["State"].get("Health")
-    if question["kind"] == health.INSIDE:
+    if question.kind == "inside":
         return inside.ask(container, question)
-    if question["kind"] != "process" or check is None:
-        return health.ask(dict(question))
+    if question.kind != "process" or check is None:
+        return health.ask(question)
     return health.Answer(check["Status"] == "healthy", f"{summary(container)} (its health check)")
 
 

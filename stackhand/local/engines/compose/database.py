@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,6 +18,7 @@ from stackhand.local.engines import login
 from stackhand.local.engines.compose import containers, failures, gate, superuser, volumes
 from stackhand.local.engines.login import UNTRIGGERED
 from stackhand.project import inherited
+from stackhand.project.memory import DatabaseVolume, Memory
 from stackhand.project.stack.model import Service
 from stackhand.system import program
 
@@ -78,17 +79,9 @@ class ComposeDatabase:
         ]
         return [cls(engine, each, each.name if len(databases) > 1 else "") for each in databases]
 
-    def _known(self) -> dict[str, Any]:
-        """Return what is remembered of the volume: `login`, `superuser` and `volume`."""
-        known = self._engine.state.read()
-        return dict(known.get("databases", {}).get(self._key, {})) if self._key else known
-
-    def _remember(self, **facts: Any) -> None:
-        state = self._engine.state
-        if self._key:
-            state.remember(databases={**state.read().get("databases", {}), self._key: {**self._known(), **facts}})
-        else:
-            state.remember(**facts)
+    def _volume_of(self, memory: Memory) -> DatabaseVolume:
+        """Return what is remembered of its volume, to be read or changed."""
+        return memory.databases.setdefault(self._key, DatabaseVolume()) if self._key else memory
 
     def login(self) -> str:
         """Return a digest of what the settings log in with, and with which rights."""
@@ -96,14 +89,16 @@ class ComposeDatabase:
 
     def remember(self) -> None:
         """Remember that the volume has the login of the settings, as a start that came to its end has shown."""
-        self._remember(login=self.login())
+        digest = self.login()
+        with self._engine.state.edit() as memory:
+            self._volume_of(memory).login = digest
 
     def must_reconcile(self) -> bool:
         """Whether the volume may know another role, password or database than the settings, or is not there (yet)."""
-        known = self._known()
-        if known.get("login") != self.login() or known.get("superuser") == login.wanted(self._service)[0]:
+        known = self._volume_of(self._engine.state.read())
+        if known.login != self.login() or known.superuser == login.wanted(self._service)[0]:
             return True
-        return bool(known.get("volume")) and known["volume"] not in self._engine.volumes()
+        return bool(known.volume) and known.volume not in self._engine.volumes()
 
     def reconcile(self, progress: Callable[[str], None]) -> list[str]:
         """Bring a volume in line with the settings, before anything else starts and waits for it in vain.
@@ -123,7 +118,8 @@ class ComposeDatabase:
         new = volume is not None and volume not in self._engine.volumes()
         progress(f"starting {service.name} to {'make' if new else 'compare'} its role and password")
         self.start()
-        self._remember(volume=volume)
+        with self._engine.state.edit() as memory:
+            self._volume_of(memory).volume = volume
         return [*notes, *self._follow(service, new=new)]
 
     def _follow(self, service: Service, *, new: bool) -> list[str]:
@@ -139,7 +135,8 @@ class ComposeDatabase:
             role, failed = superuser.separate(service, facts, partial(self._sql, service))
             done += failed
         # Where it is still the role of the settings, and need not be, the next `up` tries again.
-        self._remember(superuser=role if able and user != superuser.KEPT else None)
+        with self._engine.state.edit() as memory:
+            self._volume_of(memory).superuser = role if able and user != superuser.KEPT else None
 
         def query(statement: str, *, where: str = "postgres") -> list[list[str]]:
             return [[row] for row in self._sql(service, role, statement, where).splitlines()]
@@ -242,7 +239,7 @@ class ComposeDatabase:
 
     def _facts(self, service: Service) -> superuser.Facts:
         """Ask the server of itself, as a role that the volume knows: the socket asks for no password."""
-        remembered = str(self._known().get("superuser") or "")
+        remembered = self._volume_of(self._engine.state.read()).superuser
         candidates = [name for name in (login.wanted(service)[0], remembered, "postgres", "stackhand") if name]
         for name in candidates:
             asked = self._psql(service, name, superuser.FACTS, settings=login.UNMOVED)  # it may be no superuser

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 from stackhand.cli.failure import Failure
 from stackhand.containers import docker, images
+from stackhand.containers.listing import Container
 from stackhand.containers.unavailable import Unavailable
 from stackhand.local.engines.compose import containers, failures, gate, preflight, status, stopping, volumes
 from stackhand.local.engines.compose.access import ContainerAccess
-from stackhand.local.engines.compose.containers import Container
 from stackhand.local.engines.compose.database import ComposeDatabase
 from stackhand.local.engines.compose.volumes import require_own
 from stackhand.local.engines.status import Started
 from stackhand.project.compose import composefiles
+from stackhand.project.memory import ComposeProject, Served
 from stackhand.project.stack.model import TARGETS, Service
 
 
@@ -76,13 +76,12 @@ class Compose(ContainerAccess):
 
     def unchanged(self) -> bool:
         """Whether the containers are those that Compose would make now, and healthy."""
-        remembered = self.state.read()
         numbers = {name: len(replicas) for name, replicas in self.replicas().items()}
         if numbers != {name: self.stack.services[name].replicas for name in self.services()}:
             return False
         if self._must_reconcile():
             return False
-        if remembered.get("images") != self._image_fingerprints():
+        if self.state.read().images != self._image_fingerprints():
             return False
         return not self.would_start() and all(each.healthy for each in self.status())
 
@@ -98,15 +97,12 @@ class Compose(ContainerAccess):
         preflight.require_own(self.containers().values(), self.state.root)
         done = [*filter(None, [self.elsewhere()]), *volumes.shared(self.state, self.volumes())]
         done += self._have_images(progress)
-        self.state.remember(
-            engine=self.name,
-            name=self.stack.name,
-            services=self.services(),
-            served=self._served(self.services()),
-            compose=volumes.memory(self.stack),
-            **{stopping.HOOKED: stopping.hooked(self.stack)},
-        )
-        self.state.remember(images=self._image_fingerprints())
+        with self.state.edit() as memory:
+            memory.engine, memory.name = self.name, self.stack.name
+            memory.services, memory.served = self.services(), self._served(self.services())
+            memory.compose = ComposeProject(self.stack.name, str(self.stack.root), docker.host())
+            memory.pre_stop = [each.name for each in self.stack.services.values() if each.pre_stop]
+            memory.images = self._image_fingerprints()
         try:
             notes = self._reconcile(progress)
         except Unavailable as error:
@@ -118,7 +114,7 @@ class Compose(ContainerAccess):
         names = [images.image_of(each, self.stack) for each in self.stack.services.values()]
         return (
             len(images.present(names)) < len(set(names))
-            or self.state.read().get("images") != self._image_fingerprints()
+            or self.state.read().images != self._image_fingerprints()
             or self._must_reconcile()
         )
 
@@ -127,7 +123,9 @@ class Compose(ContainerAccess):
         idle = [f"--scale={each.name}=0" for each in self.stack.services.values() if each.scheduled]
         yield from self._up(self.services(), timeout, "--no-build", "--pull", "never", "--remove-orphans", *idle)
         self._remember_databases()
-        self.state.remember(unlike=self._unlike() or None)
+        unlike = self._unlike()
+        with self.state.edit() as memory:
+            memory.unlike = unlike
 
     def _unlike(self) -> dict[str, list[str]]:
         """Return the hashes of services whose container has another one than Compose tells of its files.
@@ -150,7 +148,7 @@ class Compose(ContainerAccess):
             return self.services()
         ids = images.present(images.image_of(each, self.stack) for each in self.stack.services.values())
 
-        unlike = self.state.read().get("unlike", {})
+        unlike = self.state.read().unlike
 
         def current(name: str) -> bool:
             return bool(existing.get(name)) and all(is_current(name, each) for each in existing[name])
@@ -177,7 +175,8 @@ class Compose(ContainerAccess):
     def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
         """Make the containers of some services again, and yield each service once it can be used."""
         preflight.require_own(self.containers().values(), self.state.root)
-        self.state.remember(served=self.state.read().get("served", {}) | self._served(names))
+        with self.state.edit() as memory:
+            memory.served |= self._served(names)
         notes = self._reconcile(lambda _: None)
         self._remember_databases()
         # What shares a network namespace comes second: the container that has it must be there.
@@ -208,7 +207,7 @@ class Compose(ContainerAccess):
 
     # --- details -------------------------------------------------------------------------------------------
 
-    def _served(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    def _served(self, names: Sequence[str]) -> dict[str, Served]:
         return {name: status.served(self.stack.services[name]) for name in names}
 
     def _config(self, *flags: str) -> str:
@@ -224,7 +223,7 @@ class Compose(ContainerAccess):
         """Pull what is missing and build what has changed; return what was done."""
         services = self.stack.services.values()
         known = images.present(images.image_of(each, self.stack) for each in services)
-        built = self.state.read().get("images", {})
+        built = self.state.read().images or {}
         here = {images.image_of(each, self.stack) for each in services if each.build}  # in no registry
         pulled = {str(each.image) for each in services if each.build is None}
         missing = sorted(pulled - {*known, *here})

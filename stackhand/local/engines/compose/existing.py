@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 
 from stackhand.cli import loglines
 from stackhand.cli.loglines import Line
 from stackhand.containers import api, docker, listing
+from stackhand.containers.listing import Container
 from stackhand.containers.unavailable import Unavailable
 from stackhand.local.engines import health
 from stackhand.local.engines.compose import containers, status, volumes
-from stackhand.local.engines.compose.containers import Container
 from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.status import ServiceStatus, StoredData
+from stackhand.project.memory import HealthQuestion, Served
 from stackhand.system import waiting
 
 
@@ -45,13 +45,11 @@ class ExistingContainers(Engine):
 
     def status(self) -> list[ServiceStatus]:
         """Return how each container is, and what the service in it answers at its published port."""
-        containers = self.replicas()
-        served = self.state.read().get("served", {})
-        calls = {
-            name: partial(status.of, name, containers.get(name, ()), served.get(name, {})) for name in self.started()
-        }
+        containers, known = self.replicas(), self.state.read().served
+        served = {name: known.get(name, Served()) for name in self.started()}
+        calls = {name: partial(status.of, name, containers.get(name, ()), each) for name, each in served.items()}
         answers = waiting.gather(calls, health.ALL_WITHIN)
-        late = {name: ServiceStatus.late(name, str(served.get(name, {}).get("address", "")), []) for name in calls}
+        late = {name: ServiceStatus.late(name, each.address, []) for name, each in served.items()}
         return list((late | answers).values())
 
     def runs(self) -> bool:
@@ -76,7 +74,7 @@ class ExistingContainers(Engine):
 
     def elsewhere(self) -> str:
         """Return a sentence on containers and volumes of another container engine; see `Engine.elsewhere`."""
-        where, here = volumes.host(self.state), api.address()
+        where, here = self.state.read().compose.host, api.address()
         if where in {"", here}:
             return ""
         if not self.is_unattended() and (self.runs() or self.volumes()):  # one engine may have two addresses
@@ -86,7 +84,7 @@ class ExistingContainers(Engine):
     def is_unattended(self) -> bool:
         """Whether no container engine is in force any more, and another one had the containers."""
         here = api.address()
-        return volumes.host(self.state) not in {"", here} and api.is_vacant(here)
+        return self.state.read().compose.host not in {"", here} and api.is_vacant(here)
 
     def give_up_elsewhere(self) -> bool:
         """Let an engine go that does not answer; see `Engine.give_up_elsewhere`."""
@@ -112,12 +110,10 @@ class ExistingContainers(Engine):
         """Return in words who holds a port: a container, by name, or a process."""
         return listing.publisher(port) or super().holder(port)
 
-    def question(self, name: str) -> dict[str, Any] | None:
+    def question(self, name: str) -> HealthQuestion:
         """Return how a service that was started last is asked for its health."""
-        question = self.state.read().get("served", {}).get(name)
-        if question and question.get("target"):
-            question = status.bound(question, self.containers().get(name))
-        return dict(question["question"]) if question else None
+        served = self.state.read().served.get(name, Served())
+        return status.bound(served, self.containers().get(name) if served.target else None).question
 
     def lines(self, name: str, count: int) -> list[Line]:
         """Return the last lines of the logs of a service's containers, with the times the engine noted."""

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import listing
+from stackhand.containers.listing import Container
 from stackhand.containers.unavailable import is_unavailable
 from stackhand.local.engines.compose import containers, remedy
-from stackhand.local.engines.compose.containers import Container
 
 LOG_LINES = 20
 HOOK = re.compile(

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.containers.listing import Container
 from stackhand.local.engines import health
 from stackhand.local.engines.compose import containers, failures
-from stackhand.local.engines.compose.containers import Container
 from stackhand.local.engines.status import Started
 from stackhand.project.stack.model import Service
 
@@ -125,11 +125,11 @@ def _passed(service: Service, container: Container, *, needed: bool, seen: float
         raise failures.failure(service.name, container, "did not become healthy")
     service = containers.bound(service, container)
     question = health.question(service)
-    early = question["kind"] in {"http", health.INSIDE} and state["Status"] == "running" and not needed
+    early = question.kind in {"http", "inside"} and state["Status"] == "running" and not needed
     if service.job or not (early or containers.healthy(container)):
         return None
     answer = containers.answer(container, question)
-    proves_little = question["kind"] in {"process", "tcp"} and "Health" not in state  # docker itself opens the port
+    proves_little = question.kind in {"process", "tcp"} and "Health" not in state  # docker itself opens the port
     if not answer.healthy or (proves_little and not _stayed(container, seen)):
         return None
     return Started(service.name, True, answer.message, seconds, health.address(service), after)

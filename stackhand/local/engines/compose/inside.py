@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from stackhand.containers import api
+from stackhand.containers.listing import Container
 from stackhand.local.engines import health
 from stackhand.project import inherited
-from stackhand.project.stack.model import HERE
+from stackhand.project.memory import HERE, HealthQuestion
 from stackhand.system import program
 
 WITHIN = 5.0
@@ -27,21 +26,20 @@ exit 127"""
 """What images have of clients; those of applications often only their own language."""
 
 
-def ask(container: Mapping[str, Any], question: Mapping[str, Any]) -> health.Answer:
+def ask(container: Container, question: HealthQuestion) -> health.Answer:
     """Return what the service in a container answers.
 
     Docker's own network is reachable from a Linux machine that runs it. Elsewhere (a virtual machine, another one,
     without root) a client in the container asks; where it has none, all that is known is that it runs.
     """
-    path, port = question["path"], question["port"]
     if address := _address(container):
-        answer = health.ask({"kind": "http", "url": f"http://{address}:{port}{path}"})
+        answer = health.ask(HealthQuestion("http", url=f"http://{address}:{question.port}{question.path}"))
         if answer.healthy or answer.message[:3].isdigit() or "refused" in answer.message:
             return answer
-    return from_inside(str(container["Id"]), f"http://127.0.0.1:{port}{path}")
+    return from_inside(str(container["Id"]), f"http://127.0.0.1:{question.port}{question.path}")
 
 
-def _address(container: Mapping[str, Any]) -> str:
+def _address(container: Container) -> str:
     """Return its address in a network that this machine is part of; nothing where there is none."""
     if api.is_remote(api.address()):
         return ""

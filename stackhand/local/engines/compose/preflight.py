@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import api, docker, images
-from stackhand.local.engines.compose.containers import Container
+from stackhand.containers.listing import Container
 from stackhand.project.settings import settings
 
 NEEDED_MB = 1500

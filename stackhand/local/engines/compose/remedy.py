@@ -5,20 +5,20 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
+from stackhand.containers.listing import Container
 from stackhand.local.engines import damage
 from stackhand.local.engines.compose import volumes
 
 DISK = "free space on the disk of the container engine (docker system prune removes unused data), then ./inv up"
 
 
-def of(service: str, container: dict[str, Any], lines: Sequence[str]) -> str:
+def of(service: str, container: Container, lines: Sequence[str]) -> str:
     """Return the next command; damaged data is moved away, never removed.
 
     Args:
         service: its name.
-        container: what `docker container inspect` says of it.
+        container: of it.
         lines: the end of its log.
     """
     if damage.other_postgresql(lines):
@@ -32,7 +32,7 @@ def of(service: str, container: dict[str, Any], lines: Sequence[str]) -> str:
     return f"fix it, then ./inv up (full log: ./inv logs {service})"
 
 
-def hints(container: dict[str, Any], lines: Sequence[str]) -> list[str]:
+def hints(container: Container, lines: Sequence[str]) -> list[str]:
     """Return further ways: a damaged append-only file can be cut off at the damage."""
     file, volume = damage.truncatable(lines), volumes.volume_with(container, volumes.REDIS)
     if file is None or volume is None or not file.endswith(".incr.aof"):
@@ -43,7 +43,7 @@ def hints(container: dict[str, Any], lines: Sequence[str]) -> list[str]:
     return [f"{file} in the volume {volume} is damaged; to keep the data before the damage: {command}"]
 
 
-def _move_away(volume: str, container: dict[str, Any]) -> str:
+def _move_away(volume: str, container: Container) -> str:
     """Return the commands that keep a volume's content in another one, and make room for a new one."""
     aside = f"{volume}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}"  # of its own: nothing is mixed with another day's
     places = ["-v", f"{volume}:/from:ro", "-v", f"{aside}:/to"]
@@ -52,9 +52,9 @@ def _move_away(volume: str, container: dict[str, Any]) -> str:
     return f"./inv down && {command} && docker volume rm {volume}, then ./inv up"
 
 
-def _data_folder(container: dict[str, Any]) -> str:
+def _data_folder(container: Container) -> str:
     return volumes.folder_of_postgres(container["Config"].get("Env") or [])
 
 
-def _image(container: dict[str, Any]) -> str:
+def _image(container: Container) -> str:
     return str(container["Config"]["Image"])

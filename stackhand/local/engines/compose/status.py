@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from msgspec import structs
 
+from stackhand.containers.listing import Container
 from stackhand.local.engines import health
 from stackhand.local.engines.compose import containers, gate
-from stackhand.local.engines.compose.containers import Container
 from stackhand.local.engines.status import ServiceStatus
+from stackhand.project.memory import HealthQuestion, Served
 from stackhand.project.stack.model import Service
 
 WORDS = {"created": "stopped", "restarting": "starting"}
 """Our words for a container's states, where they are not `failed`."""
 
 
-def served(service: Service) -> dict[str, Any]:
+def served(service: Service) -> Served:
     """Return what must be remembered of a service to tell its status when its file has changed.
 
     A port that the engine chooses is 0 here, and `target` names what it is chosen for.
@@ -28,17 +28,17 @@ def served(service: Service) -> dict[str, Any]:
     if target:
         ports = (structs.replace(each, published=0) if each is main else each for each in service.ports)
         service = structs.replace(service, ports=tuple(ports))
-    return {
-        "question": health.question(service),
-        "address": health.address(service),
-        "ports": [port.published for port in service.ports if port.published],
-        "may_finish": service.may_finish,
-        "replicas": service.replicas,
-        "target": target,
-    }
+    return Served(
+        question=health.question(service),
+        address=health.address(service),
+        ports=[port.published for port in service.ports if port.published],
+        may_finish=service.may_finish,
+        replicas=service.replicas,
+        target=target,
+    )
 
 
-def of(name: str, replicas: Sequence[Container], remembered: Mapping[str, Any]) -> ServiceStatus:
+def of(name: str, replicas: Sequence[Container], remembered: Served) -> ServiceStatus:
     """Return how a service is: of several containers, how that is which is worst off.
 
     Args:
@@ -47,8 +47,7 @@ def of(name: str, replicas: Sequence[Container], remembered: Mapping[str, Any]) 
         remembered: what `served` returned when it was started.
     """
     status = _of(name, containers.worst(replicas) if replicas else None, remembered)
-    wanted = int(remembered.get("replicas", 1))
-    status = replace(status, published=containers.links(replicas))
+    status, wanted = replace(status, published=containers.links(replicas)), remembered.replicas
     if len(replicas) == wanted == 1 or not replicas or status.state == "done":
         return status
     running = sum(each["State"]["Status"] == "running" for each in replicas)
@@ -56,25 +55,23 @@ def of(name: str, replicas: Sequence[Container], remembered: Mapping[str, Any]) 
     return replace(status, state=state, answer=f"{status.answer} ({running} of {wanted} containers run)")
 
 
-def _of(name: str, container: Container | None, remembered: Mapping[str, Any]) -> ServiceStatus:
+def _of(name: str, container: Container | None, remembered: Served) -> ServiceStatus:
     remembered = bound(remembered, container)
-    address, ports = str(remembered.get("address", "")), list(remembered.get("ports", []))
+    address, ports = remembered.address, remembered.ports
     if container is None:
         return ServiceStatus(name, "stopped", "not running", address, ports)
     if container["State"]["Status"] not in {"running", "paused"}:
-        may_finish = bool(remembered.get("may_finish"))
-        return ServiceStatus(
-            name, _ended(container, may_finish=may_finish), containers.summary(container), address, ports
-        )
-    state, question = container["State"], remembered.get("question", {"kind": "process"})
+        ended = _ended(container, may_finish=remembered.may_finish)
+        return ServiceStatus(name, ended, containers.summary(container), address, ports)
+    state, question = container["State"], remembered.question
     answer = containers.answer(container, question)
     checked = state.get("Health", {}).get("Status")
-    halted = containers.halted(container) if not answer.healthy or question["kind"] == "process" else ""
+    halted = containers.halted(container) if not answer.healthy or question.kind == "process" else ""
     ill = bool(halted) or not answer.healthy or checked == "unhealthy"
     output = containers.summary(container) if ill and answer.healthy and not halted else answer.message
     if halted:
         output = halted if answer.healthy else f"{output}: {halted}"
-    waits = checked == "starting" and question["kind"] == "process" and not halted
+    waits = checked == "starting" and question.kind == "process" and not halted
     return ServiceStatus(
         name,
         "starting" if waits else "unhealthy" if ill else "healthy",
@@ -87,21 +84,20 @@ def _of(name: str, container: Container | None, remembered: Mapping[str, Any]) -
     )
 
 
-def bound(remembered: Mapping[str, Any], container: Container | None) -> Mapping[str, Any]:
+def bound(remembered: Served, container: Container | None) -> Served:
     """Return what is remembered with the port that the engine has chosen now, which changes with each start."""
-    target = remembered.get("target")
-    if not target:
+    if not remembered.target:
         return remembered
-    port = containers.chosen(target, container) if container else None
+    port = containers.chosen(remembered.target, container) if container else None
     if port is None:
-        return {**remembered, "question": {"kind": "process"}, "address": ""}
-    question = dict(remembered["question"])
-    if "url" in question:
-        question["url"] = question["url"].replace(":0/", f":{port}/", 1)
-    else:
-        question["port"] = port
-    address = f"{remembered['address'].removesuffix(':0')}:{port}"
-    return {**remembered, "question": question, "address": address, "ports": [*remembered["ports"], port]}
+        return structs.replace(remembered, question=HealthQuestion(), address="")
+    question = remembered.question
+    if question.kind == "http":
+        question = HealthQuestion("http", url=question.url.replace(":0/", f":{port}/", 1))
+    elif question.kind != "process":
+        question = structs.replace(question, port=port)
+    address = f"{remembered.address.removesuffix(':0')}:{port}"
+    return structs.replace(remembered, question=question, address=address, ports=[*remembered.ports, port])
 
 
 def _ended(container: Container, *, may_finish: bool) -> str:

@@ -12,16 +12,7 @@ from stackhand.cli.failure import Failure
 from stackhand.containers import docker
 from stackhand.project import inherited
 from stackhand.project.compose import resolution
-from stackhand.project.stack.model import Stack
 from stackhand.project.state import State
-
-HOOKED = "pre_stop"
-"""What the state remembers the services under that have commands to run before they stop."""
-
-
-def hooked(stack: Stack) -> list[str] | None:
-    """Return the services with `pre_stop`, to be remembered."""
-    return [each.name for each in stack.services.values() if each.pre_stop] or None
 
 
 def remove(project: str, state: State) -> list[str]:
@@ -41,7 +32,7 @@ def remove(project: str, state: State) -> list[str]:
 
 def _run_hooks(project: str, state: State) -> list[str]:
     """Have Compose stop the services with the commands that its files name."""
-    names = state.read().get(HOOKED)
+    names = state.read().pre_stop
     if not names:
         return []
     environment = {**resolution.environment(state.root, {}), "COMPOSE_PROJECT_NAME": project}

@@ -9,11 +9,12 @@ from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from msgspec import structs
+
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import api, docker
 from stackhand.local.engines.status import StoredData
 from stackhand.project.settings import settings
-from stackhand.project.stack.model import Stack
 from stackhand.project.state import State
 
 REDIS = "/data"
@@ -21,35 +22,28 @@ PGDATA = "/var/lib/postgresql/data"
 """Where the official image has it, unless the variable of that name says otherwise."""
 
 
-def memory(stack: Stack) -> dict[str, str]:
-    """Return what is remembered of containers and volumes under `compose`, whichever engine comes after."""
-    return {"project": stack.name, "root": str(stack.root), "host": docker.host()}
-
-
 def remembered(state: State) -> bool:
     """Whether containers and volumes were made here and not removed since."""
-    return bool({"compose", "served"} & state.read().keys())
+    known = state.read()
+    return bool(known.compose.project or known.served)
 
 
 def project(state: State) -> str:
     """Return the Compose project of the containers and volumes; nothing when there are none."""
-    remembered = state.read()
-    return str(remembered.get("compose", {}).get("project") or remembered.get("name", ""))
-
-
-def host(state: State) -> str:
-    """Return the address of the container engine that they were made on; nothing where that was not remembered."""
-    return str(state.read().get("compose", {}).get("host", ""))
+    known = state.read()
+    return known.compose.project or known.name
 
 
 def awaited(state: State) -> str:
-    """Return that address as long as `down` has not given that engine up."""
-    return "" if state.read().get("compose", {}).get("given_up") else host(state)
+    """Return the address of the engine that they were made on, as long as `down` has not given that up."""
+    known = state.read().compose
+    return "" if known.given_up else known.host
 
 
 def give_up(state: State) -> None:
     """Ask the engine that they were made on no more: it does not answer, and `down` has told of it."""
-    state.remember(compose={**state.read().get("compose", {}), "given_up": True})
+    with state.edit() as memory:
+        memory.compose = structs.replace(memory.compose, given_up=True)
 
 
 def require_own(state: State) -> None:
@@ -58,7 +52,7 @@ def require_own(state: State) -> None:
     Raises:
         Failure: they were made in another folder, which is still there.
     """
-    folder = Path(state.read().get("compose", {}).get("root") or state.root)
+    folder = Path(state.read().compose.root or state.root)
     if folder.exists() and not folder.samefile(state.root):
         raise Failure(
             f"The volumes of {project(state)} belong to the checkout {folder}; this checkout is a copy of it.",

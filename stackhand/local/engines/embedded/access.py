@@ -88,12 +88,10 @@ class ProgramAccess(ExistingPrograms):
         """Return a service's program, what its commands begin with, and as whom they run."""
         found = self._server(service)
         program = found.program()
-        account = program.account or {}
-        if account:
-            found.prepare()
-        prefix: list[str] = account.get("prefix", [])
-        become = {"user": account["uid"], "group": account["gid"], "extra_groups": []} if account and not prefix else {}
-        return program, prefix, become
+        if program.account is None:
+            return program, [], {}
+        found.prepare()
+        return program, [*program.account.prefix], program.account.arguments()
 
     def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
         """Return a shell of this machine with the service's environment, where it was started.

@@ -23,6 +23,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local.engines.embedded.supervisor import enter
@@ -42,24 +43,26 @@ class Account:
     """An account that root hands a service to.
 
     Args:
-        name: as people know it.
         uid: its number.
         gid: its group's number.
+        name: as people know it; nothing in what an earlier version wrote down.
         prefix: the command that takes on the account and gives it a way to the checkout; empty: setuid does.
         blocked: the folder that it passes with the capability.
     """
 
-    name: str
     uid: int
     gid: int
+    name: str = ""
     prefix: tuple[str, ...] = ()
     blocked: str = ""
 
     def run(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run a program as this account and return what it said."""
-        if self.prefix:
-            return _output([*self.prefix, *argv])
-        return _output(argv, user=self.uid, group=self.gid, extra_groups=[])
+        return _output([*self.prefix, *argv], **self.arguments())
+
+    def arguments(self) -> dict[str, Any]:
+        """Return how `subprocess.Popen` takes it on; nothing where the prefix does."""
+        return {} if self.prefix else {"user": self.uid, "group": self.gid, "extra_groups": []}
 
 
 def run(account: Account | None, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
@@ -150,13 +153,13 @@ def _owner(folder: Path) -> int | None:
 
 def _named(owner: int | None) -> Account:
     entry = pwd.getpwuid(owner) if owner and has_name(owner) else _unprivileged()
-    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+    return Account(entry.pw_uid, entry.pw_gid, entry.pw_name)
 
 
 def _numbered(owner: int | None, number: int) -> Account:
     if owner and has_name(owner) and not shared(owner):
         return _named(owner)
-    return Account(f"uid {number}", number, number)
+    return Account(number, number, f"uid {number}")
 
 
 def _with_a_way(account: Account, needed: Sequence[Path]) -> Account:

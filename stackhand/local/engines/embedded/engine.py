@@ -15,7 +15,6 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local.engines.embedded import folders, gate, parallel, removal
 from stackhand.local.engines.embedded.access import ProgramAccess
 from stackhand.local.engines.embedded.servers import Program, Server
-from stackhand.local.engines.embedded.servers.base import account_of
 from stackhand.local.engines.embedded.supervisor import processes
 from stackhand.local.engines.status import Started
 from stackhand.project import private
@@ -62,14 +61,10 @@ class EmbeddedEngine(ProgramAccess):
         for name, program in programs.items():
             changed |= private.update(self.state.services / f"{name}.json", msgspec.json.encode(program))
         changed |= self.supervisor.configure({name: each.options(STOP_WITHIN) for name, each in programs.items()})
-        self.state.remember(
-            engine=self.name,
-            name=self.stack.name,
-            services=list(programs),
-            needs=self.stack.needs(),
-            chosen=self._chosen or None,
-            unsupported=self.unsupported() or None,
-        )
+        with self.state.edit() as memory:
+            memory.engine, memory.name = self.name, self.stack.name
+            memory.services, memory.needs = list(programs), self.stack.needs()
+            memory.chosen, memory.unsupported = self._chosen, self.unsupported()
         changed |= self.supervisor.ensure("")
         for name, record in processes.records(self.state.run).items():
             if name not in {*programs, processes.SUPERVISOR} and not record.alive:  # of a service that is no more
@@ -106,7 +101,7 @@ class EmbeddedEngine(ProgramAccess):
 
     def would_start(self) -> list[str]:
         """Return the services that do not run as the current settings want them."""
-        finished = self._finished()
+        finished = self.state.read().finished
         programs = [server.program() for server in self.servers().values()]
         names = {
             each.name for each in programs if finished.get(each.name) != each.fingerprint and self._needs_start(each)
@@ -146,7 +141,7 @@ class EmbeddedEngine(ProgramAccess):
             answer = gate.wait(self.supervisor, start, began + timeout, stop)
         except Failure:
             # It ran, and an interrupted restart had ordered its end: that came while we waited.
-            stopped = self.supervisor.processes().get(name, {}).get("statename") == "STOPPED"
+            stopped = self.supervisor.processes().get(name, processes.UNKNOWN).statename == "STOPPED"
             if changed or stop.is_set() or not stopped:
                 raise
             changed, notes = True, self._make_ready(start)
@@ -165,10 +160,10 @@ class EmbeddedEngine(ProgramAccess):
 
     def _note_end(self, program: Program) -> bool:
         """Note down that a job came to its end, and return whether it had not before, as it is now."""
-        with self._lock:
-            finished = self._finished()
-            self.state.remember(finished={**finished, program.name: program.fingerprint})
-        return finished.get(program.name) != program.fingerprint
+        with self._lock, self.state.edit() as memory:
+            before = memory.finished.get(program.name)
+            memory.finished[program.name] = program.fingerprint
+        return before != program.fingerprint
 
     def _make_ready(self, start: gate.Start) -> list[str]:
         self._stop([start.program.name], age=gate.STATE_AGE)  # one answer serves all that begin side by side
@@ -182,7 +177,7 @@ class EmbeddedEngine(ProgramAccess):
 
     def _stay_up(self, names: Collection[str]) -> None:
         servers, programs = self.servers(), self.programs()
-        unasked = [name for name in names if name in programs and programs[name].ready["kind"] == "process"]
+        unasked = [name for name in names if name in programs and programs[name].ready.kind == "process"]
         gate.stay_up(self.supervisor, [(servers[name], programs[name], self.log(name)) for name in unasked])
 
     def _needs_start(self, program: Program) -> bool:
@@ -191,8 +186,8 @@ class EmbeddedEngine(ProgramAccess):
         if record is None or not record.alive or record.fingerprint != program.fingerprint:
             return True
         # What an interrupted restart is still stopping runs for a moment, and would end under whoever waits for it.
-        supervised = self.supervisor.processes(age=gate.POLL)
-        return str(supervised.get(program.name, {}).get("statename", "STOPPING")) == "STOPPING"
+        supervised = self.supervisor.processes(age=gate.POLL).get(program.name, processes.UNKNOWN)
+        return supervised == processes.UNKNOWN or supervised.statename == "STOPPING"
 
     def would_prepare(self) -> bool:
         """Whether `prepare` would do anything."""
@@ -221,8 +216,9 @@ class EmbeddedEngine(ProgramAccess):
         ran = set(self._stop(reversed(list(self.programs())))) | set(self.supervisor.shutdown(STOP_WITHIN))
         self.state.remove_run()
         trees.remove(self.state.config)
-        if self._finished():
-            self.state.remember(finished={})
+        if self.state.read().finished:
+            with self.state.edit() as memory:
+                memory.finished = {}
         if volumes:
             removal.remove(self.state.data)
             removal.remove(self.state.services)
@@ -238,12 +234,12 @@ class EmbeddedEngine(ProgramAccess):
 
     def _write_files(self, program: Program) -> None:
         for name, content in program.files.items():
-            folders.write(Path(name), content.encode(), account_of(program))
+            folders.write(Path(name), content.encode(), program.account)
 
     def _stop(self, names: Iterable[str], age: float = gate.POLL) -> list[str]:
         """Stop services, each once those that need it have ended, and return those that ran."""
         supervised = self.supervisor.processes(age=age)
-        found = {name: supervised.get(name, {}).get("statename") for name in names}
+        found = {name: supervised.get(name, processes.UNKNOWN).statename for name in names}
         running = [name for name, state in found.items() if state in {"RUNNING", "STARTING", "BACKOFF", "STOPPING"}]
 
         def begin(name: str) -> tuple[str, processes.Record | None]:
@@ -266,7 +262,7 @@ class EmbeddedEngine(ProgramAccess):
 
     def needing(self, names: Sequence[str]) -> dict[str, set[str]]:
         """Return services, each with those of them that need it; all in their order where that was not noted down."""
-        needs = self.state.read().get("needs")
+        needs = self.state.read().needs
         if needs is None:
             return {name: set(names[:number]) for number, name in enumerate(names)}
         return {name: {other for other in names if name in needs.get(other, ())} for name in names}
@@ -287,7 +283,7 @@ class EmbeddedEngine(ProgramAccess):
             if record and record.alive:
                 return False
             supervised = self.supervisor.processes()  # makes supervisord look after its children now
-            return supervised.get(name, {}).get("statename") != "STOPPING"
+            return supervised.get(name, processes.UNKNOWN).statename != "STOPPING"
 
         deadline = time.monotonic() + timeout
         while not (over.is_set() or ended()) and time.monotonic() < deadline:

@@ -19,9 +19,11 @@ from stackhand.local.engines.embedded import known, status
 from stackhand.local.engines.embedded.servers import Program, Server, server_for
 from stackhand.local.engines.embedded.site import Site
 from stackhand.local.engines.embedded.supervisor import processes
+from stackhand.local.engines.embedded.supervisor.processes import UNKNOWN
 from stackhand.local.engines.embedded.supervisor.supervisor import Supervisor
 from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.status import ServiceStatus, StoredData
+from stackhand.project.memory import HealthQuestion
 from stackhand.project.stack.model import Service, Stack
 from stackhand.project.state import State
 from stackhand.system import trees, waiting
@@ -64,7 +66,7 @@ class ExistingPrograms(Engine):
     def programs(self) -> dict[str, Program]:
         """Return the programs that were started last, as they were written down, in the order of their start."""
         programs = {}
-        for name in self.state.read().get("services", []):
+        for name in self.state.read().services:
             try:
                 text = (self.state.services / f"{name}.json").read_bytes()
                 programs[name] = msgspec.json.decode(text, type=Program)
@@ -78,17 +80,19 @@ class ExistingPrograms(Engine):
         """Return how each service is now, in the order of their start."""
         programs, records = self.programs(), processes.records(self.state.run)
         living = {name: records[name] for name in programs if name in records and records[name].alive}
-        asked = {name: partial(status.of, programs[name], {}, record) for name, record in living.items()}
+        asked = {name: partial(status.of, programs[name], UNKNOWN, record) for name, record in living.items()}
         calls: dict[str, Callable[[], Any]] = {processes.SUPERVISOR: self.supervisor.processes, **asked}
         answers = waiting.gather(calls, health.ALL_WITHIN)
         supervised = answers.get(processes.SUPERVISOR, {})
         supervisor = records.get(processes.SUPERVISOR)
         self.notes = [SILENT] if supervisor and supervisor.alive and not supervised else []
-        if missing := self.state.read().get("unsupported"):
-            self.notes.append(f"not on this engine, for they have no x-embedded: {', '.join(missing)}")
+        memory = self.state.read()
+        finished = memory.finished
+        if memory.unsupported:
+            self.notes.append(f"not on this engine, for they have no x-embedded: {', '.join(memory.unsupported)}")
         late = {name: ServiceStatus.late(name, programs[name].address, programs[name].ports) for name in living}
         ended = {
-            name: status.of(programs[name], supervised.get(name, {}), records.get(name), self._finished().get(name, ""))
+            name: status.of(programs[name], supervised.get(name, UNKNOWN), records.get(name), finished.get(name, ""))
             for name in programs.keys() - living.keys()
         }
         return [(late | ended | answers)[name] for name in programs]
@@ -126,10 +130,10 @@ class ExistingPrograms(Engine):
 
         return new_lines()
 
-    def question(self, name: str) -> dict[str, Any] | None:
+    def question(self, name: str) -> HealthQuestion:
         """Return how a service that was started last is asked for its health."""
         program = self.programs().get(name)
-        return program.question if program else None
+        return program.question if program else HealthQuestion()
 
     def listeners(self) -> dict[str, set[int]]:
         """Return the ports at which the services' own processes listen, by service."""
@@ -153,10 +157,6 @@ class ExistingPrograms(Engine):
     def used(self) -> bool:
         """Whether there is a data folder, or a record of a process."""
         return any(True for folder in (self.state.data, self.state.run) if folder.exists() for _ in folder.iterdir())
-
-    def _finished(self) -> dict[str, str]:
-        """Return the jobs that came to their end, with the programs' fingerprints: no process is left to tell."""
-        return dict(self.state.read().get("finished", {}))
 
 
 def server(service: Service, stack: Stack, state: State) -> Server:

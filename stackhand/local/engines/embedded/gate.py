@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import time
 import xmlrpc.client
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import psutil
 
@@ -17,6 +17,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
 from stackhand.local.engines import health
 from stackhand.local.engines.embedded.servers import Program, Server
+from stackhand.local.engines.embedded.supervisor.processes import UNKNOWN, Supervised
 from stackhand.local.engines.embedded.supervisor.supervisor import Supervisor, SupervisorUnavailable
 
 UP = {"STARTING", "RUNNING"}
@@ -65,16 +66,16 @@ def wait(supervisor: Supervisor, start: Start, deadline: float, stop: Event) -> 
     answer = health.Answer(healthy=False, message="not checked yet")
     runs, began = set(), time.monotonic()
     while time.monotonic() < deadline and not stop.is_set():
-        process = supervisor.processes(age=POLL if program.may_finish else STATE_AGE).get(program.name, {})
+        process = supervisor.processes(age=POLL if program.may_finish else STATE_AGE).get(program.name, UNKNOWN)
         if finished(program, process):
             return health.Answer(healthy=True, message="done")
-        state = process.get("statename")
-        runs.add(process.get("pid") or 0)
+        runs.add(process.pid)
+        state = process.statename
         if state in ENDED or (state == "BACKOFF" and not server.will_pass(evidence(log, offset))):
             raise _stopped(supervisor, server, log, offset)
         if program.job and len(runs - {0}) > CRASHES:
             raise _stopped(supervisor, server, log, offset)
-        answer = health.ask(program.ready) if process.get("pid") else answer
+        answer = health.ask(program.ready) if process.pid else answer
         if answer.healthy and not program.job:
             return answer
         stop.wait(min(max(POLL, SLOWER * (time.monotonic() - began)), SLOWEST))
@@ -102,21 +103,20 @@ def stay_up(supervisor: Supervisor, servers: Iterable[tuple[Server, Program, Pat
     while waiting:
         known = supervisor.processes()
         for name, (server, program, log) in list(waiting.items()):
-            process = known.get(name, {})
-            pid = int(process.get("pid") or 0)
+            process = known.get(name, UNKNOWN)
             if finished(program, process) or not known:  # nobody supervises it: the status will tell
                 del waiting[name]
-            elif process.get("statename") not in UP or pid != first.setdefault(name, pid):
+            elif process.statename not in UP or process.pid != first.setdefault(name, process.pid):
                 raise _stopped(supervisor, server, log, 0)
-            elif _age(pid) >= health.UP_AFTER:
+            elif _age(process.pid) >= health.UP_AFTER:
                 del waiting[name]
         if waiting:
             time.sleep(POLL)
 
 
-def finished(program: Program, process: Mapping[str, Any]) -> bool:
+def finished(program: Program, process: Supervised) -> bool:
     """Whether a program has come to the end it was started for, by what supervisord says of it."""
-    return program.may_finish and process.get("statename") == "EXITED" and process.get("exitstatus") == 0
+    return program.may_finish and process.statename == "EXITED" and process.exitstatus == 0
 
 
 def _age(pid: int) -> float:

@@ -7,7 +7,7 @@ import itertools
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from msgspec import structs
 
@@ -48,7 +48,7 @@ def declared(stack: Stack, state: State) -> tuple[Stack, Chosen]:
     """
     services = {name: _known(service) for name, service in stack.services.items()}
     used = {port.published for service in services.values() for port in service.ports if port.published}
-    before: Mapping[str, int] = state.read().get("chosen", {})
+    before = state.read().chosen
     chosen: Chosen = {}
     for name, service in services.items():
         if service.embedded and (missing := _missing(service)) is not None:

@@ -11,7 +11,6 @@ import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -20,6 +19,7 @@ from stackhand.local.engines import damage
 from stackhand.local.engines.embedded import accounts
 from stackhand.local.engines.embedded.accounts import Account
 from stackhand.project import inherited
+from stackhand.project.memory import HealthQuestion
 from stackhand.project.stack import addresses
 from stackhand.project.stack.model import TARGETS, Service, Stack
 from stackhand.project.state import State
@@ -55,13 +55,13 @@ class Program(msgspec.Struct, kw_only=True):
     argv: list[str]
     environment: dict[str, str]
     directory: str
-    question: dict[str, Any]
-    ready: dict[str, Any]
+    question: HealthQuestion
+    ready: HealthQuestion
     address: str
     ports: list[int]
     stop_signal: str = "TERM"
     umask: int = 0o022
-    account: dict[str, Any] | None = None
+    account: Account | None = None
     files: dict[str, str] = {}
     may_finish: bool = False
     job: bool = False
@@ -221,16 +221,6 @@ def no_port(service: Service, file: str) -> Failure:
         next=f'add ports: ["127.0.0.1:${{{variable}_PORT:-{port}}}:{port}"]; or ./inv up --engine compose',
         code=ExitCode.PREFLIGHT,
     )
-
-
-def account_of(program: Program) -> Account | None:
-    """Return the account that a program was written down with, as far as its files go."""
-    return Account("", program.account["uid"], program.account["gid"]) if program.account else None
-
-
-def account_fields(account: Account | None) -> dict[str, Any] | None:
-    """Return an account as launch.py wants it."""
-    return {"uid": account.uid, "gid": account.gid, "prefix": list(account.prefix)} if account else None
 
 
 def packaged(package: str, pattern: str, *fallbacks: str) -> Path:

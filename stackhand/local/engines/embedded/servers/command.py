@@ -14,8 +14,9 @@ from string import Template
 from stackhand.local.engines import health
 from stackhand.local.engines.embedded import folders
 from stackhand.local.engines.embedded.accounts import Account
-from stackhand.local.engines.embedded.servers.base import Program, Server, account_fields, digest_of
+from stackhand.local.engines.embedded.servers.base import Program, Server, digest_of
 from stackhand.project import inherited
+from stackhand.project.memory import HealthQuestion
 from stackhand.system.roots import CONTENT
 
 DENIED = re.compile(r"permission denied|EACCES|EPERM|Errno 13", re.IGNORECASE)
@@ -41,7 +42,7 @@ class Command(Server):
         if port is not None:
             environment |= {"HOST": "127.0.0.1", "PORT": str(port)}
         question = health.question(self.service)
-        ready = {"kind": "http", "url": f"http://127.0.0.1:{port}{embedded.ready}"} if embedded.ready else question
+        ready = HealthQuestion("http", url=f"http://127.0.0.1:{port}{embedded.ready}") if embedded.ready else question
         return self.finished(
             Program(
                 name=self.service.name,
@@ -55,7 +56,7 @@ class Command(Server):
                 may_finish=self.service.may_finish,
                 job=self.service.job,
                 restart=self.service.restart,
-                account=account_fields(account),
+                account=account,
             )
         )
 

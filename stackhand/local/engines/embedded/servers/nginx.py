@@ -12,7 +12,7 @@ from stackhand.local.engines import health
 from stackhand.local.engines.embedded import folders
 from stackhand.local.engines.embedded.accounts import Account
 from stackhand.local.engines.embedded.servers import upstream
-from stackhand.local.engines.embedded.servers.base import Program, Server, account_fields, installed, packaged
+from stackhand.local.engines.embedded.servers.base import Program, Server, installed, packaged
 
 SOCKET = "api.sock"
 AFRESH = ("/bin/sh", "-c", 'rm -f -- "$0" && exec "$@"')
@@ -64,7 +64,7 @@ class Nginx(Server):
                 ready=health.question(self.service),
                 address=f"http://127.0.0.1:{self.port}",
                 ports=[self.port],
-                account=account_fields(account),
+                account=account,
                 files={str(configuration): self._rendered(template, variables)},
             )
         )

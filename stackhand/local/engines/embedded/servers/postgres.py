@@ -15,7 +15,7 @@ from typing import Any
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local.engines import damage, health, login
 from stackhand.local.engines.embedded import accounts, folders
-from stackhand.local.engines.embedded.servers.base import Program, Server, account_fields, installed, packaged
+from stackhand.local.engines.embedded.servers.base import Program, Server, installed, packaged
 from stackhand.project import ownership
 from stackhand.system import trees
 
@@ -94,7 +94,7 @@ class Postgres(Server):
                 ports=[self.port],
                 stop_signal="INT",
                 umask=0o077,
-                account=account_fields(self.owner),
+                account=self.owner,
                 files={options["hba_file"]: HOST_RULES, options["ident_file"]: self._superusers()},
             )
         )

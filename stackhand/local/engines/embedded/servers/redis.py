@@ -12,7 +12,7 @@ from pathlib import Path
 from stackhand.local.engines import damage, health
 from stackhand.local.engines.embedded import accounts, folders
 from stackhand.local.engines.embedded.accounts import Account
-from stackhand.local.engines.embedded.servers.base import Program, Server, account_fields, installed, packaged
+from stackhand.local.engines.embedded.servers.base import Program, Server, installed, packaged
 
 
 def binary() -> Path:
@@ -51,7 +51,7 @@ class Redis(Server):
                 address=health.address(self.service),
                 ports=[self.port],
                 umask=0o077,
-                account=account_fields(account),
+                account=account,
                 files={str(configuration): "".join(f"{key} {_quoted(value)}\n" for key, value in options.items())},
             )
         )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 
 from stackhand.local.engines.embedded.supervisor import launch
@@ -22,6 +23,17 @@ from stackhand.system import ports as port_numbers
 from stackhand.system import waiting
 
 SUPERVISOR = "supervisord"
+
+
+class Supervised(msgspec.Struct, frozen=True):
+    """What supervisord knows of a program: its state, the process that runs, and how the last one ended."""
+
+    statename: str = ""
+    pid: int = 0
+    exitstatus: int = 0
+
+
+UNKNOWN = Supervised()  # of a program that supervisord does not know, or because it does not answer
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from stackhand.cli.failure import Failure
 from stackhand.cli.loglines import tail
 from stackhand.local.engines.embedded.supervisor import launch, processes
+from stackhand.local.engines.embedded.supervisor.processes import UNKNOWN, Supervised
 from stackhand.project import inherited, private
 from stackhand.project.state import State
 from stackhand.system import waiting
@@ -70,7 +73,7 @@ class Supervisor:
         self.configuration = state.directory / "supervisord.conf"
         self.log = state.logs / "supervisord.log"
         self._lock = threading.Lock()
-        self._known: dict[str, dict[str, Any]] = {}
+        self._known: dict[str, Supervised] = {}
         self._known_at = 0.0
         self._called = threading.local()
         self._starting = threading.Lock()
@@ -119,7 +122,7 @@ class Supervisor:
             if isinstance(answer, dict):
                 raise xmlrpc.client.Fault(answer["faultCode"], answer["faultString"])
 
-    def processes(self, *, age: float = 0.0) -> dict[str, dict[str, Any]]:
+    def processes(self, *, age: float = 0.0) -> dict[str, Supervised]:
         """Return what supervisord knows of each program, by name; nothing when it does not run.
 
         Each call also makes supervisord look after its children at once instead of at its next tick.
@@ -134,9 +137,10 @@ class Supervisor:
                 self._known_at, self._known = time.monotonic(), self._all()
             return self._known
 
-    def _all(self) -> dict[str, dict[str, Any]]:
+    def _all(self) -> dict[str, Supervised]:
         try:
-            return {processes["name"]: processes for processes in self._ask("supervisor.getAllProcessInfo")}
+            answer = self._ask("supervisor.getAllProcessInfo")
+            return {each["name"]: msgspec.convert(each, Supervised) for each in answer}
         except SupervisorUnavailable:
             return {}
 
@@ -280,7 +284,7 @@ class Supervisor:
             self.call("addProcessGroup", name)
 
     def _await_stopped(self, name: str) -> None:
-        waiting.until(lambda: self.processes().get(name, {}).get("statename") != "STOPPING", STOPS_WITHIN, 0.03)
+        waiting.until(lambda: self.processes().get(name, UNKNOWN).statename != "STOPPING", STOPS_WITHIN, 0.03)
 
     def _plain(self, path: str | Path) -> str:
         """Return a path as supervisord's configuration wants it: a percent sign begins an expansion there.

@@ -1,0 +1,70 @@
+"""What Terraform prints as JSON, as far as it is read: https://developer.hashicorp.com/terraform/internals/json-format."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Effect(msgspec.Struct, frozen=True):
+    """What a plan does, and the values of a resource before and after; there are none where it is not there."""
+
+    actions: list[str] = []
+    before: Any = None
+    after: Any = None
+    after_unknown: Any = None
+
+
+class Resource(msgspec.Struct, kw_only=True):
+    """A resource of a state, or a change of a plan; the index is that of `for_each` or `count`."""
+
+    address: str
+    type: str
+    name: str = ""
+    mode: str = "managed"
+    index: str | int | None = None
+    values: dict[str, Any] = {}
+    change: Effect = Effect()
+
+
+class TerraformOutput(msgspec.Struct):
+    """An output; one that is known only when the plan is applied has no value yet."""
+
+    value: Any = None
+
+
+class Module(msgspec.Struct):
+    """The resources of a module; all of ours are in the root."""
+
+    resources: list[Resource] = []
+
+
+class Values(msgspec.Struct):
+    """What a state has; nothing, when it is empty."""
+
+    root_module: Module = msgspec.field(default_factory=Module)
+    outputs: dict[str, TerraformOutput] = {}
+
+    def managed(self) -> list[Resource]:
+        """Return the resources without what is only looked up."""
+        return [each for each in self.root_module.resources if each.mode == "managed"]
+
+    def known(self) -> dict[str, Any]:
+        """Return the values of the outputs that are known."""
+        return {name: each.value for name, each in self.outputs.items() if each.value is not None}
+
+
+class TerraformState(msgspec.Struct):
+    """A state."""
+
+    values: Values = msgspec.field(default_factory=Values)
+
+
+class TerraformPlan(msgspec.Struct):
+    """A plan: what it changes, what comes of it, and what was there."""
+
+    resource_changes: list[Resource] = []
+    output_changes: dict[str, Effect] = {}
+    planned_values: Values = msgspec.field(default_factory=Values)
+    prior_state: TerraformState = msgspec.field(default_factory=TerraformState)
