@@ -220,8 +220,11 @@ class Checkout:
         return pid
 
     def services(self) -> dict[str, dict[str, Any]]:
-        """Return the services of `status --json` by name."""
-        found = self.inv("status", "--json", check=False).json
+        """Return the services of `status --json` by name; a container engine that has much to do is asked again."""
+        for _ in range(5):
+            found = self.inv("status", "--json", check=False).json
+            if "did not answer within" not in found.get("error", {}).get("what", ""):
+                break
         assert "services" in found, found
         return {service["name"]: service for service in found["services"]}
 

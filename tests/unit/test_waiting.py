@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ import pytest
 from stackhand.cli.failure import Failure
 from stackhand.containers import docker
 from stackhand.local import status
+from stackhand.local.engines import health
 from stackhand.local.engines.compose.engine import Compose
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
 from stackhand.local.engines.embedded.existing import SILENT
@@ -115,6 +118,24 @@ def test_a_service_that_answers_byte_by_byte_does_not_keep_the_others_waiting(fr
     assert time.monotonic() - began < 2.0
     assert found["api"] == "no complete answer in time"
     assert found["web"] == "no answer within 1 s"
+
+
+def test_a_stopped_process_is_told_also_of_a_service_that_did_not_answer_in_time(
+    frozen: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        child.send_signal(signal.SIGSTOP)
+        record = {"pid": child.pid, "birth": birth(child.pid), "fingerprint": "", "earlier": []}
+        (frozen.state.run / "api.json").write_bytes(msgspec.json.encode(record))
+        os.waitpid(child.pid, os.WUNTRACED)
+        monkeypatch.setattr(health, "ALL_WITHIN", 0.1)
+        found = {each.name: each.answer for each in status.services(frozen)}
+    finally:
+        child.kill()
+        child.wait()
+    why = f"no answer within 1 s: its process is stopped by a signal; kill -CONT {child.pid} resumes it"
+    assert (found["api"], found["web"]) == (why, "no complete answer in time")
 
 
 def test_a_container_engine_that_hangs_is_told_within_two_seconds(

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import psutil
 
 from stackhand.cli.reporter import StepReport
+from stackhand.local.engines.health import ANSWER_WITHIN
 from stackhand.local.reports import PortReport, ServiceReport
 from stackhand.project.stack.model import EVERYWHERE, Port
 
@@ -51,9 +52,10 @@ class ServiceStatus:
     published: list[Port] = field(default_factory=list)
 
     @classmethod
-    def late(cls, name: str, address: str, ports: list[int]) -> ServiceStatus:
-        """Return the status of a service whose answer did not come to an end in time."""
-        return cls(name, "unhealthy", "no complete answer in time", address, ports)
+    def late(cls, name: str, address: str, ports: list[int], why: str = "") -> ServiceStatus:
+        """Return the status of a service whose answer did not come to an end in time; why, if that is known."""
+        said = f"no answer within {ANSWER_WITHIN:g} s: {why}" if why else "no complete answer in time"
+        return cls(name, "unhealthy", said, address, ports)
 
     @property
     def addresses(self) -> list[str]:

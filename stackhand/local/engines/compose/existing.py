@@ -49,7 +49,11 @@ class ExistingContainers(Engine):
         served = {name: known.get(name, Served()) for name in self.started()}
         calls = {name: partial(status.of, name, containers.get(name, ()), each) for name, each in served.items()}
         answers = waiting.gather(calls, health.ALL_WITHIN)
-        late = {name: ServiceStatus.late(name, each.address, []) for name, each in served.items()}
+        late = {
+            name: status.late(name, containers.get(name, ()), each)
+            for name, each in served.items()
+            if name not in answers
+        }
         return list((late | answers).values())
 
     def runs(self) -> bool:

@@ -55,6 +55,12 @@ def of(name: str, replicas: Sequence[Container], remembered: Served) -> ServiceS
     return replace(status, state=state, answer=f"{status.answer} ({running} of {wanted} containers run)")
 
 
+def late(name: str, replicas: Sequence[Container], remembered: Served) -> ServiceStatus:
+    """Return the status of a service that has not answered in time; the arguments are those of `of`."""
+    why = containers.halted(containers.worst(replicas)) if replicas else ""
+    return ServiceStatus.late(name, remembered.address, [], why)
+
+
 def _of(name: str, container: Container | None, remembered: Served) -> ServiceStatus:
     remembered = bound(remembered, container)
     address, ports = remembered.address, remembered.ports

@@ -90,7 +90,7 @@ class ExistingPrograms(Engine):
         finished = memory.finished
         if memory.unsupported:
             self.notes.append(f"not on this engine, for they have no x-embedded: {', '.join(memory.unsupported)}")
-        late = {name: ServiceStatus.late(name, programs[name].address, programs[name].ports) for name in living}
+        late = {name: status.late(programs[name], record) for name, record in living.items() if name not in answers}
         ended = {
             name: status.of(programs[name], supervised.get(name, UNKNOWN), records.get(name), finished.get(name, ""))
             for name in programs.keys() - living.keys()

@@ -47,6 +47,11 @@ def of(program: Program, known: Supervised, record: Record | None, finished: str
     )
 
 
+def late(program: Program, record: Record) -> ServiceStatus:
+    """Return the status of a program that has not answered in time."""
+    return ServiceStatus.late(program.name, program.address, program.ports, status.halted(record.pid))
+
+
 def _since(pid: int) -> float | None:
     try:
         return float(psutil.Process(pid).create_time())
