@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from http import HTTPStatus
 from typing import Any
 
 import pytest
 
 from service import __version__
 from service.health.component import ProbeError
-from service.health.report import Phase, Report
+from service.health.report import Phase, Report, headers, is_answered_from_memory
+from service.http import problem
 from tests.service.stub_probe import StubProbe, component, raises
 
 TOKEN = "a token of the tests: ü"
@@ -103,3 +105,38 @@ def test_token_must_match_completely(given: str, may: bool) -> None:
 @pytest.mark.parametrize("given", ["Bearer ", "Bearer", ""])
 def test_details_are_closed_without_a_token(given: str) -> None:
     assert not Report({}, Phase()).may_see_details(given)
+
+
+def test_each_path_has_a_status_of_http_and_a_body() -> None:
+    found = report(db=WELL, cache=BROKEN)
+    assert found.response("/health") == (200, f'{{"status":"pass","version":"{__version__}"}}'.encode())
+    for path, status in {"/health/all": 200, "/health/db": 200, "/health/cache": 503, "/health/ready": 503}.items():
+        answered = found.response(path)
+        assert answered == (status, found.answer(path.removeprefix("/health/"))[1])
+    assert found.response("/health/nothing") is None
+    with_details, without = found.response("/health/cache", details=True), found.response("/health/cache")
+    assert b"secret@host" in with_details[1]
+    assert b"secret@host" not in without[1]
+
+
+@pytest.mark.parametrize(
+    ("path", "known"),
+    [
+        ("/health", True),
+        ("/health/", True),
+        ("/health/db", True),
+        ("/healthy", False),
+        ("/", False),
+        ("/a/health", False),
+    ],
+)
+def test_a_health_path_is_answered_from_memory(path: str, known: bool) -> None:
+    assert is_answered_from_memory(path) is known
+
+
+def test_an_answer_that_says_no_says_when_to_ask_again() -> None:
+    assert headers(200) == {"Content-Type": "application/health+json"}
+    assert headers(503) == {
+        "Content-Type": "application/health+json",
+        "Retry-After": problem.RETRY_AFTER[HTTPStatus(503)],
+    }
