@@ -177,7 +177,12 @@ def start_beside() -> None:
     """Start the process that will keep the lease of a playbook; see `take_beside`."""
     (reading, stdin), (stdout, writing) = os.pipe(), os.pipe()
     child = subprocess.Popen(
-        [sys.executable, "-P", "-m", BESIDE], cwd=PROJECT, stdin=reading, stdout=writing, start_new_session=True
+        [sys.executable, "-P", "-m", BESIDE],
+        cwd=PROJECT,
+        env={**inherited.allowed("ansible"), roots.VARIABLE: str(PROJECT)},
+        stdin=reading,
+        stdout=writing,
+        start_new_session=True,
     )
     os.close(reading)
     os.close(writing)

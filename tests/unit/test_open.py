@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.server
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -14,12 +14,13 @@ import pytest
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local import engines, shell
 from stackhand.local.engines.status import ServiceStatus
+from stackhand.project.memory import HealthQuestion
 
 
 class Engine:
     """A stack as the test tells it."""
 
-    def __init__(self, services: list[ServiceStatus], kinds: dict[str, str]) -> None:
+    def __init__(self, services: list[ServiceStatus], kinds: Mapping[str, Any]) -> None:
         self._services, self._kinds = services, kinds
 
     def runs(self) -> bool:
@@ -28,8 +29,8 @@ class Engine:
     def status(self) -> list[ServiceStatus]:
         return self._services
 
-    def question(self, name: str) -> dict[str, Any]:
-        return {"kind": self._kinds[name]}
+    def question(self, name: str) -> HealthQuestion:
+        return HealthQuestion(self._kinds[name])
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from stackhand.cli.loglines import Line
 from stackhand.local import readiness
 from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.status import ServiceStatus
+from stackhand.project.memory import Memory
 from stackhand.project.stack.model import Service
 
 
@@ -22,7 +23,7 @@ def refusal(state: str, answer: str, *, unsupported: tuple[str, ...] = (), runs:
         status=lambda: found,
         runs=lambda: runs,
         lines=lambda name, _: [Line(name, "its last line", None)],
-        state=SimpleNamespace(read=lambda: {"name": "shop"}),
+        state=SimpleNamespace(read=lambda: Memory(name="shop")),
     )
     return readiness.refusal(cast("Engine", engine), cast("Service", SimpleNamespace(name="postgres", port=1)))
 
