@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +61,32 @@ class Packages:
         if self.current():
             return
         console.notify(f"installing {self.label} (only when their lock has changed) ...")
+        with self._alone():
+            if not self.current():
+                self._install()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait for whoever installs them into the same environment.
+
+        Raises:
+            Failure: it is another account's.
+        """
+        try:
+            STAMPS.mkdir(exist_ok=True)
+            file = (STAMPS / f"{self.name}.installing").open("w")
+        except OSError as error:
+            raise Failure(
+                f"{self.label[:1].upper()}{self.label[1:]} cannot be installed: {sys.prefix} cannot be written.",
+                evidence=[str(error)],
+                next=f"install them there as its owner: {self.lock}",
+                code=ExitCode.PREFLIGHT,
+            ) from error
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _install(self) -> None:
         for args in self._commands():
             result = program.run(args, folder=PROJECT)
             if result.returncode != 0:
@@ -67,7 +96,6 @@ class Packages:
                     next="./inv doctor works without them",
                     code=ExitCode.PREFLIGHT,
                 )
-        STAMPS.mkdir(exist_ok=True)
         shutil.copyfile(CONTENT / self.lock, STAMPS / self.lock)
 
     def _commands(self) -> list[list[str]]:
