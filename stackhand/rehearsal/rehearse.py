@@ -115,8 +115,10 @@ def _clear(resources: Resources | None = None) -> list[str]:
     if aws is None:
         return []
     resources = resources or Resources(aws)
-    resources.look()
-    aws.stop()
+    try:
+        resources.look()
+    finally:  # also where the container engine has ended: what it runs is removed by the next rehearsal
+        aws.stop()
     resources.remove_images()
     waiting.until(lambda: not resources.left(), GOES_WITHIN, 0.2)
     left = resources.left()

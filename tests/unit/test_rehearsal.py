@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -495,3 +496,16 @@ def test_a_worker_that_runs_and_never_connected_does_not_run_well(
     notes.unlink()
     said[tables] = f"{table} 1: x:1 050015AC:9 01\n"
     assert list(connections.require(AWS, tmp_path, stack, "shop-rehearsal")) == ["worker"]
+
+
+def test_an_emulator_ends_also_where_the_container_engine_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    monkeypatch.setattr(rehearse, "FOLDER", tmp_path)
+    with subprocess.Popen(["sleep", "60"]) as child:
+        aws = replace(AWS, pid=child.pid, birth=birth(child.pid) or "")
+        threading.Timer(0.1, child.wait).start()
+        with pytest.raises(Failure):
+            rehearse._clear(Resources(aws))
+        assert child.wait(timeout=10) == -signal.SIGINT
