@@ -39,12 +39,13 @@ def test_it_releases_twice_rolls_a_bad_one_back_and_says_where_the_good_one_answ
     assert "Creation complete" not in told
     assert len(cloud.told) < 60
     logs = cloud.clone.path.parent
-    created = "".join(path.read_text(encoding="utf-8") for path in logs.glob("*.log"))
+    created = "".join(path.read_text(encoding="utf-8") for path in logs.rglob("*.log"))
     assert "aws_vpc.main" in created
     assert "aws_nat_gateway" not in created
     bad = (logs / "bad-release.log").read_text(encoding="utf-8")
     assert "this release fails on purpose" in bad
     assert "exit code 3" in bad
+    assert "Traceback" not in (logs / "emulator.log").read_text(encoding="utf-8")
     assert "200 from /health/all, /healthz" in told
     assert f"{cloud.url} answers as {cloud.first}; ./inv rehearse --stop stops it." in told
 

@@ -1,13 +1,15 @@
 """Snapshots of databases that have the data in them, for ministack, whose own are only names.
 
-A snapshot is a dump of PostgreSQL's own. Like on AWS, a database that is restored has the password of then until it is
-given another; the stand-in for Terraform's provider creates it with a tag instead, and with its new password.
+A snapshot is a dump of PostgreSQL's own, with its roles. Like on AWS, a database that is restored has the password of
+then until it is given another; the stand-in for Terraform's provider creates it with a tag instead, and with its new
+password.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import re
 import tarfile
 import tempfile
 from pathlib import Path
@@ -88,7 +90,14 @@ def wait(host: str, *rest: Any) -> bool:
 
 def _dump(name: str, instance: dict[str, Any]) -> None:
     FOLDER.mkdir(exist_ok=True)
-    _file(name).write_bytes(_run(instance, "pg_dump"))
+    _file(name).write_bytes(_roles(instance) + _run(instance, "pg_dump"))
+
+
+def _roles(instance: dict[str, Any]) -> bytes:
+    """Return the SQL that makes the roles of a database, but for the one that each new database has."""
+    own = re.compile(rf'(CREATE|ALTER) ROLE "?{re.escape(instance["MasterUsername"])}"?[; ]'.encode())
+    lines = _run(instance, "pg_dumpall", "--roles-only").splitlines(keepends=True)
+    return b"".join(line for line in lines if not own.match(line))
 
 
 def _load(name: str, instance: dict[str, Any]) -> None:
@@ -101,7 +110,7 @@ def _load(name: str, instance: dict[str, Any]) -> None:
 
 def _run(instance: dict[str, Any], *args: str) -> bytes:
     """Run a program of PostgreSQL beside a database, and return what it says."""
-    login = ["-h", "/var/run/postgresql", "-U", instance["MasterUsername"], "-d", instance["DBName"]]
+    login = ["-h", "/var/run/postgresql", "-U", instance["MasterUsername"], "-d", f"dbname={instance['DBName']}"]
     code, (out, err) = _container(instance).exec_run([*args, *login], user="postgres", demux=True)
     if code != 0:
         instance["DBInstanceStatus"] = "failed"
