@@ -74,7 +74,7 @@ def test(*, fast: bool, only: str) -> None:
         Failure: tests failed; pytest has said which.
     """
     _install()
-    workers = -(-(os.cpu_count() or 1) * 3 // 2)  # half of a test that starts a stack is waiting
+    workers = 2 * (os.cpu_count() or 1)  # half of a test that starts a stack is waiting
     args = [PYTHON, "-m", "pytest", "-n", str(workers), "--dist", "loadgroup", "--no-loadscope-reorder"]
     if fast:
         args += ["-m", "not slow"]
