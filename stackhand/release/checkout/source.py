@@ -65,7 +65,7 @@ def choose(*, tag: str, dirty: bool, folders: Sequence[str] = ALL) -> Source:
             next="commit them, or include them with --dirty",
             code=ExitCode.PREFLIGHT,
         )
-    name = "" if head.startswith(tag) else tag
+    name = "" if named and head.startswith(tag) else tag
     return Source(f"{head}{DIRTY}{export.digest(PROJECT, folders)}" if changes else head, name)
 
 
