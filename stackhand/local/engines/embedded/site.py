@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from stackhand.local.engines.embedded.accounts import Account
@@ -30,10 +31,21 @@ http {{
 """
 DEFAULT = "server {{ listen {port}; location / {{ root {pages}; index index.html index.htm; }} }}"
 """What the image has in conf.d/default.conf."""
+NO_HOST = re.compile(r'host not found in upstream "([^":]+)')
 
 
 class Site(Nginx):
     """Runs nginx over what the service mounts into the image's own folders."""
+
+    def remedy(self, lines: Sequence[str]) -> str:
+        """Return what to do about a server that stopped: it is told what to do by files that the service mounts."""
+        if not any("[emerg]" in line for line in lines):
+            return super().remedy(lines)
+        missing = next((match[1] for match in map(NO_HOST.search, lines) if match), "")
+        if missing in self.stack.services:
+            return f"add x-embedded to {missing}, which does not run on this engine, or ./inv up --engine compose"
+        sources = [self._source(each) for each in self.service.binds if each.startswith((SITES, TEMPLATES))]
+        return f"fix {', '.join(str(self._relative(each)) for each in sources)}, then ./inv up"
 
     def _account(self, server: Path) -> Account | None:
         return self.account(installed(server), *(self._source(each) for each in self.service.binds))
