@@ -147,11 +147,11 @@ def _migrate(service: Service, stack: Stack, databases: Sequence[Service]) -> st
 
 def _notes(service: Service, server: str, kind: Kind, *, built: bool) -> Iterator[str]:
     if kind == "job" and built and not service.command:
-        yield f"{service.name} is a job without a command in the Compose file, so a release cannot run it"
+        yield f"{service.name}: a job without a command in the Compose file, so a release cannot run it"
     if server and server not in STANDS_IN:
         yield f"{service.name}: AWS runs no {server} for you here; services there need one of your own"
     if not server and not built:
-        yield f"{service.name} runs the image {service.image}, which is not built here; it gets no x-aws"
+        yield f"{service.name}: the image {service.image} is not built here, so there is no x-aws"
 
 
 def _image(service: Service, entry: Mapping[str, Any], root: Path) -> Image:
@@ -191,7 +191,7 @@ def _health(service: Service, entry: Mapping[str, Any], image: Image, port: int 
         )
         return "", True, [note]
     if match is None or port is None:
-        note = f"{service.name} has no health check that asks by HTTP: add x-health, which the load balancer checks"
+        note = f"{service.name}: no health check asks by HTTP; add x-health, which the load balancer checks"
         return "", bool(text), [note] if port and service.build and not service.server else []
     asked = match["port"] or "80"
     if asked.isdigit() and int(asked) != port:

@@ -246,7 +246,7 @@ def _extend(services: Sequence[Classified], answers: Answers, text: str, records
 
 def _notes(services: Sequence[Classified], git: GitRepository) -> list[str]:
     notes = [
-        f"{each.name} cannot run without containers here: it lacks {each.missing}"
+        f"{each.name}: cannot run without containers here, for lack of {each.missing}"
         for each in services
         if each.built and each.missing
     ]
@@ -273,6 +273,6 @@ def _show_report(report: InitReport) -> None:
         console.write("\n".join(report.to_add))
     for path in report.foreign:
         console.write(f"  {console.glyph('warning')} {path} was there, is not Stackhand's, and stays as it is")
-    for note in report.notes:
+    for note in console.together(report.notes):
         console.write(f"  {console.glyph('note')} {note}")
     sys.stdout.write("\nnext: ./inv up\n")  # which is there from now on, whatever this was called by

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -37,6 +37,15 @@ ASCII = {"done": "ok", "same": "==", "note": "-", "warning": "??", "failed": "!!
 def glyph(name: str) -> str:
     """Return a sign, in letters that the locale can show."""
     return (GLYPHS if has_unicode() else ASCII)[name]
+
+
+def together(lines: Iterable[str]) -> list[str]:
+    """Return lines of the form `subject: text`, with one for all subjects that have the same text: `api, web: text`."""
+    subjects: dict[str, list[str]] = {}
+    for line in lines:
+        subject, colon, text = line.partition(": ")
+        subjects.setdefault(colon + text, []).append(subject)
+    return [f"{', '.join(dict.fromkeys(names))}{text}" for text, names in subjects.items()]
 
 
 def rich_console(stream: IO[str]) -> RichConsole:

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from itertools import combinations
 
+from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import api
 from stackhand.containers.unavailable import Unavailable
@@ -75,20 +76,20 @@ def require_any(engine: Engine) -> None:
     if not engine.services():
         raise Failure(
             f"None of the services runs on {engine.name}: they have no x-embedded.",
-            evidence=[f"{name}: {engine.advice(name)}" for name in engine.unsupported()],
+            evidence=console.together(f"{name}: {engine.advice(name)}" for name in engine.unsupported()),
             next=f"add that in {engine.stack.file}, or ./inv up --engine compose",
             code=ExitCode.PREFLIGHT,
         )
 
 
 def unsupported(engine: Engine) -> list[str]:
-    """Return a sentence on each service that does not run on this engine: what it lacks, and who depends on it."""
-    lines = []
+    """Return a sentence on the services that do not run on this engine, for each thing to add."""
+    lacking: dict[str, list[str]] = {}
     for name in engine.unsupported():
         waiting = [each for each in engine.services() if name in engine.stack.services[each].depends_on]
         without = f"; {', '.join(waiting)} will run without it" if waiting else ""
-        lines.append(f"skipped, because it has no x-embedded: {name}; add {engine.advice(name)}{without}")
-    return lines
+        lacking.setdefault(f"add {engine.advice(name)}{without}", []).append(name)
+    return [f"skipped, for lack of x-embedded: {', '.join(names)}; {advice}" for advice, names in lacking.items()]
 
 
 def scheduled(engine: Engine) -> list[str]:

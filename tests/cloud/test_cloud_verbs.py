@@ -221,7 +221,7 @@ def test_exec_needs_its_plugin_and_a_task(
     name, session, region, verb, _, target, _ = started[0]
     assert (name, json.loads(session)["tokenValue"], region, verb) == (logs.PLUGIN, "ls", REGION, "StartSession")
     assert json.loads(target) == {"Target": f"ecs:{CLUSTER}_{task}"}
-    assert "api: its capabilities are dropped" in "".join(capsys.readouterr())
+    assert "api: capabilities are dropped" in "".join(capsys.readouterr())
 
 
 def test_an_environment_without_a_release_says_so(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from stackhand.cli.failure import Failure
 from stackhand.infrastructure.check import variable_rules
+from stackhand.infrastructure.services import services
 from stackhand.project.stack import dockerfile, loading
 from tests.checkout import ROOT, Said, clean_environment
 
@@ -136,12 +138,12 @@ def test_everything_that_aws_takes_otherwise_is_named_with_what_to_do(tmp_path: 
         "TOKEN: only you can provide it",
         "alarms: alarm_email in environments/staging.tfvars is empty",
         "mailer: environment.API_KEY has its password in clear",
-        "exec: has no health check on AWS",
-        "mailer: has no health check on AWS",
+        "exec: without a health check on AWS",
+        "mailer: without a health check on AWS",
         "mailer: mailer/Dockerfile has no USER other than root",
         "release: nothing is probed from outside",
         "web: root without capabilities may not listen at port 80 on Fargate",
-        "mailer: exec = true, and its capabilities are dropped",
+        "mailer: exec = true, and capabilities are dropped",
         "web: nginx:alpine starts as root and changes to another user",
         "web: nginx:alpine writes to /var/cache/nginx, which",
     ):
@@ -228,3 +230,32 @@ def test_most_rules_of_terraform_are_understood() -> None:
     assert {name for name, _ in variable_rules.violations({**values, "environment": "production"})} == {
         "certificate_arn"
     }
+
+
+def test_a_number_that_only_this_machine_has_is_named_with_the_setting_to_give(tmp_path: Path) -> None:
+    check_of_job = '{test: \'true\', retries: $RETRIES, timeout: "${TIMEOUT}", interval: "${EVERY:-5s}"}'
+    compose = f"{GOOD}  job: {{image: x, healthcheck: {check_of_job}}}\n"
+    tfvars = TFVARS.format("shop", "111122223333", "")
+    write(tmp_path, compose, tfvars, "FROM python:3.13\nUSER 1\n")
+    (tmp_path / ".env").write_text("RETRIES=3\nTIMEOUT=9s\n", encoding="utf-8")
+    lacking = "RETRIES, TIMEOUT from .env of this machine, which does not count on AWS"
+    settings = "settings = {{ RETRIES = {}, TIMEOUT = {} }}"
+    remedy = f"put {settings.format('…', '…')} into the environment's .tfvars"
+    refused = check(tmp_path)
+    line = f"✗ compose.yaml: services.job.healthcheck: {lacking} (fix: {remedy})\n"
+    assert (refused.code, line in refused.out, refused.out.count("✗")) == (3, True, 1), refused.out
+    given = settings.format('"3"', '"9s"')
+    write(tmp_path, compose, f"{tfvars}{given}\n", "FROM python:3.13\nUSER 1\n")
+    assert messages(check(tmp_path, "--json").json, "refused") == []
+
+
+def test_many_places_of_one_variable_are_one_line() -> None:
+    """Some versions of Compose name all of them."""
+    cast = "error while interpolating services.{}.healthcheck.retries: failed to cast to expected type: x"
+    failure = Failure("Compose rejects it.", evidence=[cast.format(f"job{number}") for number in range(5)])
+    written: Any = {f"job{number}": {"healthcheck": {"retries": "${RETRIES}"}} for number in range(5)}
+    [line] = services._empty(failure, written, {}).evidence
+    assert line.startswith(
+        "services.job0.healthcheck, services.job1.healthcheck, services.job2.healthcheck and 2 more: "
+    )
+    assert services._empty(failure, written, {"RETRIES": "many"}) is failure

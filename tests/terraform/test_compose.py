@@ -88,9 +88,9 @@ RDS = "orders becomes its address on RDS"
         ),
         (
             {"read_only": None, "cap_drop": None},
-            "shop: has a read-only root file system with a /tmp and no capabilities on AWS; x-aws.hardened: false",
+            "shop: a read-only root file system with a /tmp and no capabilities on AWS; x-aws.hardened: false",
         ),
-        ({"cap_drop": None, "read_only": False}, "shop: has no capabilities on AWS; x-aws.hardened: false turns"),
+        ({"cap_drop": None, "read_only": False}, "shop: no capabilities on AWS; x-aws.hardened: false turns"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
@@ -169,9 +169,7 @@ def test_each_key_that_is_not_carried_is_named(tmp_path: Path) -> None:
 
 def test_a_service_that_stays_here_is_named(tmp_path: Path) -> None:
     notes(tmp_path)
-    assert differences.lines(differences.notes(compose.check(tmp_path))) == [
-        "mail: not on AWS, because it has no x-aws"
-    ]
+    assert differences.lines(differences.notes(compose.check(tmp_path))) == ["mail: not on AWS, for lack of x-aws"]
 
 
 def test_what_stands_in_for_a_container_is_not_set_up_by_it(tmp_path: Path) -> None:

@@ -31,6 +31,11 @@ def test_a_pipe_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stream.getvalue() == "  ✓ api          1.2 s  200 OK\n  · new\n"
 
 
+def test_subjects_of_the_same_text_share_a_line() -> None:
+    lines = ["web: lacks npm", "no subject", "db: stays", "worker: lacks npm", "no subject", "web: lacks npm"]
+    assert console.together(lines) == ["web, worker: lacks npm", "no subject", "db: stays"]
+
+
 def test_a_live_line_shows_brackets_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

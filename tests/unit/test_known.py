@@ -81,6 +81,8 @@ def test_the_options_of_a_redis_count_and_nothing_is_thrown_away(tmp_path: Path)
         ("{command: celery worker}", "{command: celery worker}"),
         ("{command: [sh, -c, 'a, b']}", """{command: "sh -c 'a, b'"}"""),
         ("{}", "{command: ...}"),
+        ("{command: [-I, 1M]}", "{command: ...}"),  # options for a program that only the image knows
+        (f"{{command: consumer {'--storage of-the-longest-name ' * 3}}}", "{command: ...}"),
     ],
 )
 def test_what_a_service_lacks_is_made_from_its_command(tmp_path: Path, more: str, lacks: str) -> None:
@@ -109,3 +111,17 @@ def test_server_blocks_are_those_of_the_image_at_a_port_and_paths_of_this_machin
     assert f"root {tmp_path}/pages;" in text
     assert "proxy_pass http://127.0.0.1:9123;" in text
     assert "Host $host;" in text
+
+
+def test_an_nginx_that_stopped_is_told_which_file_or_service_to_mend(tmp_path: Path) -> None:
+    mounts = "volumes: ['./proxy/site.conf:/etc/nginx/conf.d/default.conf', './pages:/usr/share/nginx/html']"
+    (tmp_path / "compose.yaml").write_text(FILE.format(image="nginx", more=mounts) + "  api: {image: x}\n")
+    stack, _ = known.declared(loading.load(tmp_path, {}), State(tmp_path))
+    site = Site(stack.services["web"], stack, State(tmp_path))
+    emerg = "[emerg] 7#7: {} in .stackhand/config/web/nginx.conf:17"
+    assert site.remedy([emerg.format('unknown directive "lisen"')]) == "fix proxy/site.conf, then ./inv up"
+    missing = site.remedy([emerg.format('host not found in upstream "api"')])
+    assert missing == "add x-embedded to api, which does not run on this engine, or ./inv up --engine compose"
+    elsewhere = site.remedy([emerg.format('host not found in upstream "example.test:80"')])
+    assert elsewhere == "fix proxy/site.conf, then ./inv up"
+    assert "./inv logs web" in site.remedy(["killed"])

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from stackhand.infrastructure.secrets import secret_values, secrets
 from stackhand.infrastructure.services import privileges
 from stackhand.infrastructure.services.findings import CloudFinding
-from stackhand.infrastructure.services.services import KNOWN_THERE, CloudServices, variables_of
+from stackhand.infrastructure.services.services import KNOWN_THERE, WITHOUT_DEFAULT, CloudServices, variables_of
 from stackhand.project.environments import Environment
 from stackhand.project.settings.secretnames import is_secret
 from stackhand.project.stack import dockerfile, kinds, model, probes
@@ -17,8 +17,6 @@ from stackhand.project.stack.addresses import leads_to
 from stackhand.project.stack.model import Service, Stack
 from stackhand.project.stack.xaws import Fargate, Job, Managed
 
-WITHOUT_DEFAULT = re.compile(r"(?<!\$)(?:\$\$)*\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})")
-"""A variable that is empty where nobody sets it."""
 LOGIN = re.compile(r"://[^/@\s:]*:[^/@\s]+@")
 OFF = "x-aws: {hardened: false}"
 
@@ -194,7 +192,7 @@ def _unchecked(service: Service, cloud: CloudServices) -> Iterator[CloudFinding]
     check = cloud.resolved[service.name].get("healthcheck") or {}
     checked = check.get("test") not in (None, ["NONE"]) and not check.get("disable")
     if isinstance(service.aws, Fargate) and not service.aws.paths and not checked:
-        message = "has no health check on AWS, which ignores the image's own; it is replaced only when its process ends"
+        message = "without a health check on AWS, which ignores that of an image; replaced only when the process ends"
         yield CloudFinding("advice", service.name, message, "add healthcheck to the Compose file", "healthcheck")
 
 

@@ -160,7 +160,7 @@ def _show(
     use: InterfaceUse | None,
 ) -> None:
     for level, glyph in GLYPHS.items():
-        lines = [each.line() for each in findings if each.level == level]
+        lines = console.together(each.line() for each in findings if each.level == level)
         lines += differences.lines(noted) if level == "differs" else []
         if lines:
             console.write(level)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.services import differences, services
 from stackhand.infrastructure.services.services import KNOWN_THERE, CloudServices, required
@@ -75,7 +76,7 @@ def check(root: Path, variables: Mapping[str, str] | None = None) -> Stack:
         file = stack.file if len(settings) < len(mistakes) else "environments/*.tfvars"
         raise Failure(
             f"{stack.file} has {len(mistakes)} {'mistake' if len(mistakes) == 1 else 'mistakes'} for the cloud.",
-            evidence=mistakes,
+            evidence=console.together(mistakes),
             next=f"fix {file} (docs/architecture.md documents x-aws), then repeat the command",
             code=ExitCode.PREFLIGHT,
         )

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from stackhand.cli import console
 from stackhand.infrastructure.services import references, tfvars
 from stackhand.infrastructure.services.references import Note
 from stackhand.project.compose import composesupport, resolution
@@ -67,7 +68,7 @@ def lines(noted: Sequence[Note]) -> list[str]:
     ours = [each for each in noted if each.key.startswith("x-aws")]
     theirs = [each for each in noted if each not in ours]
     lost = sorted((each for each in theirs if each.level is Level.IGNORED), key=lambda each: (each.key, each.message))
-    output = [f"{each.subject}: {each.message}" for each in ours]
+    output = console.together(f"{each.subject}: {each.message}" for each in ours)
     for (key, message), group in groupby(lost, key=lambda each: (each.key, each.message)):
         output.append(f"{key} of {', '.join(each.subject for each in group)}: {message}")
     differing = [each for each in theirs if each.level is Level.DIFFERS]
@@ -83,7 +84,7 @@ def lines(noted: Sequence[Note]) -> list[str]:
 def _service(service: Service, stack: Stack, entry: Mapping[str, Any]) -> Iterator[Note]:
     match service.aws:
         case None:
-            yield Note(Level.IGNORED, "x-aws", service.name, "not on AWS, because it has no x-aws")
+            yield Note(Level.IGNORED, "x-aws", service.name, "not on AWS, for lack of x-aws")
         case Managed():
             yield from _managed(service, service.aws, entry)
         case Fargate() | Job():
@@ -161,7 +162,7 @@ def _hardening(name: str, aws: Fargate | Job, entry: Mapping[str, Any]) -> Itera
     if parts:
         keys = [key for key in ("read_only", "cap_drop") if entry.get(key) is None]
         off = f"x-aws.hardened: false turns that off, and so does setting {' and '.join(keys)}"
-        yield Note(Level.DIFFERS, "x-aws.hardened", name, f"has {' and '.join(parts)} on AWS; {off}")
+        yield Note(Level.DIFFERS, "x-aws.hardened", name, f"{' and '.join(parts)} on AWS; {off}")
 
 
 BY_DEFAULT = frozenset(

@@ -16,7 +16,7 @@ ROOT = frozenset({"", "root", "0"})
 FIRST_FREE = 1024
 """Docker lets every user listen below it; Fargate only root with NET_BIND_SERVICE (aws/containers-roadmap, 1721)."""
 BIND = "NET_BIND_SERVICE"
-EXEC_LACKS = "its capabilities are dropped: in a shell even root can neither change owners nor read others' files"
+EXEC_LACKS = "capabilities are dropped: in a shell even root can neither change owners nor read others' files"
 """AWS does not say which capabilities ECS Exec needs (aws/containers-roadmap, 1360)."""
 
 

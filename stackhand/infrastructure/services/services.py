@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.compose import composefiles, envfile, resolution
 from stackhand.project.compose.resolution import Entry, Resolved
 from stackhand.project.environments import Environment
@@ -18,6 +19,7 @@ from stackhand.project.stack import loading
 from stackhand.project.stack.kinds import PORTS, STANDS_IN, server_of
 from stackhand.project.stack.model import Stack
 from stackhand.project.stack.xaws import Fargate, Managed
+from stackhand.system.roots import PROJECT
 
 REQUIRED = re.compile(r"\$\{(\w+):?\?")
 """A variable that Compose insists on."""
@@ -25,6 +27,10 @@ WHOLE = re.compile(r"\$(\w+)|\$\{(\w+)(?::?[-?].*)?\}")
 """A value that is one variable, with whatever default."""
 IN_URL = re.compile(r"://[^/@\s]*:\$\{?(\w+)[^@\s]*@([\w-]+)")
 """A variable in the place of a URL's password, and the URL's host."""
+WITHOUT_DEFAULT = re.compile(r"(?<!\$)(?:\$\$)*\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})")
+"""A variable that is empty where nobody sets it."""
+NO_NUMBER = re.compile(r"interpolating services\.([\w-]+)\.([\w-]+)\S*: failed to cast")
+"""What Compose says of a key that must be a number or true or false, and is not."""
 MARKER = re.compile(r"stackhandsecret(\d+)end")
 KNOWN_THERE = "known in the cloud"
 
@@ -82,7 +88,11 @@ def resolve(root: Path, settings: Mapping[str, str] | None = None) -> CloudServi
     kinds |= untyped(root, entries)
     kinds |= dict.fromkeys((wanted - kinds.keys() - entries.keys()) | (passwords(written) - kinds.keys()), "required")
     markers = {name: f"stackhandsecret{number}end" for number, name in enumerate(sorted(kinds))}
-    resolved: Resolved = resolution.apart(root, {**dict.fromkeys(wanted, KNOWN_THERE), **(settings or {}), **markers})
+    try:
+        given = {**dict.fromkeys(wanted, KNOWN_THERE), **(settings or {}), **markers}
+        resolved: Resolved = resolution.apart(root, given)
+    except Failure as failure:
+        raise _empty(failure, written, given) from failure
     share_builds(resolved)
     services: dict[str, Entry] = resolved.get("services") or {}
     made = (root / ".env").exists()
@@ -99,6 +109,34 @@ def resolve(root: Path, settings: Mapping[str, str] | None = None) -> CloudServi
         entry["environment"] = variables | {key: there.get(key, "") for key in own}
     _give_passwords(services, markers)
     return CloudServices(services, written, {marker: name for name, marker in markers.items()}, kinds, undeclared)
+
+
+def _empty(failure: Failure, written: Mapping[str, Entry], given: Mapping[str, str]) -> Failure:
+    """Return the failure of numbers that only `.env` or the shell of this machine gives; else the same one.
+
+    Args:
+        failure: why Compose rejects the files.
+        written: the services as they are written.
+        given: the variables that an environment has.
+    """
+    places: dict[str, list[str]] = {}
+    for match in filter(None, map(NO_NUMBER.search, failure.evidence)):
+        text = str(written.get(match[1], {}).get(match[2]))
+        lacking = {plain or braced for plain, braced in WITHOUT_DEFAULT.findall(text)} - given.keys()
+        places.setdefault(", ".join(sorted(lacking)), []).append(f"services.{match[1]}.{match[2]}")
+    names = ", ".join(filter(None, places)).split(", ")
+    if not places or not all(places):
+        return failure
+    return Failure(
+        f"{composefiles.label(PROJECT)} has keys without a value on AWS.",
+        evidence=[
+            f"{', '.join(found[:3])}{f' and {len(found) - 3} more' if len(found) > 3 else ''}: "  # noqa: PLR2004 - enough
+            f"{lacking} from .env of this machine, which does not count on AWS"
+            for lacking, found in places.items()
+        ],
+        next=f"put settings = {{ {', '.join(f'{name} = …' for name in names)} }} into the environment's .tfvars",
+        code=ExitCode.PREFLIGHT,
+    )
 
 
 def untyped(root: Path, entries: Mapping[str, Any]) -> dict[str, str]:

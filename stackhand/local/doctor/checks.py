@@ -148,10 +148,13 @@ def _lacking(values: Mapping[str, str]) -> Iterator[Check]:
 def _services() -> Iterator[Check]:
     stack = _stack()
     yield Check("services", stack.file, "pass", ", ".join(stack.services))
+    lacking: dict[str, list[str]] = {}
     for service in known.declared(stack, State(PROJECT))[0].services.values():
         if service.embedded is None:
-            remedy = f"add {known.advice(service)} if it should run without a container engine"
-            yield Check("services", service.name, "warn", "unsupported on the embedded engine", remedy)
+            lacking.setdefault(known.advice(service), []).append(service.name)
+    for advice, names in lacking.items():
+        remedy = f"add {advice} to what should run without a container engine"
+        yield Check("services", "embedded", "warn", f"cannot run {', '.join(names)}", remedy)
 
 
 def _targets() -> Iterator[Check]:

@@ -29,6 +29,8 @@ UNLIMITED = {"REDIS_MAXMEMORY": "0"}
 FIRST, NUMBER = 10_000, 9_000
 """The ports that are chosen here, below those that kernels hand out."""
 
+LONGEST = 60
+"""Letters of a command that is shown whole."""
 PORT = "THE_PORT_HERE"
 QUOTED = re.compile(r"[\[\]{},]|: | #|^[!&*%@`\"'>|-]")
 """What YAML would not take for a part of a plain text within braces."""
@@ -63,9 +65,11 @@ def declared(stack: Stack, state: State) -> tuple[Stack, Chosen]:
 
 
 def advice(service: Service) -> str:
-    """Return what to add to a service so that it runs here."""
+    """Return what to add to a service so that it runs here; with its command, where that looks like one by itself."""
     words = [_port_variable(word, service.main_port) for word in service.command]
-    command = shlex.join(words).replace(PORT, "$$PORT") or "..."
+    command = shlex.join(words).replace(PORT, "$$PORT")
+    if len(command) > LONGEST or not re.match(r"[\w./]", command):  # options for the image's own program
+        command = "..."
     return f"x-embedded: {{command: {json.dumps(command) if QUOTED.search(command) else command}}}"
 
 
