@@ -31,6 +31,13 @@ WAYS_OUT = (
 )
 """What is to be done about a refused pull whose cause is known; the most particular first."""
 
+UNREACHABLE = re.compile(
+    r"no such host|could not resolve|temporary failure in name resolution|name or service not known|EAI_AGAIN|"
+    r"network is unreachable|connection (refused|timed out)",
+    re.IGNORECASE,
+)
+"""What the programs that fetch packages say of a network that they do not reach."""
+
 Progress = Callable[[str], None]
 
 
@@ -147,10 +154,16 @@ def build_failed(service: Service, lines: list[str], then: str = "./inv up") -> 
         return not_pullable(missing[1], [line for line in lines if "failed to" in line][-1:])
     parts = PARTS.findall(text)
     evidence = parts[0].rstrip().splitlines() if parts else lines
+    evidence = [re.sub(r"^\d+\.\d+ ", "", line) for line in evidence[-TAIL:]]
+    build = service.build
+    file = Path(build.context) / build.dockerfile if build and "://" not in build.context else "its Dockerfile"
+    remedy = f"fix {file}"
+    if any(map(UNREACHABLE.search, evidence)):
+        remedy = f"check the network, with a proxy for builds in ~/.docker/config.json where there is one, or {remedy}"
     return Failure(
         f"The image of {service.name} could not be built.",
-        evidence=[re.sub(r"^\d+\.\d+ ", "", line) for line in evidence[-TAIL:]],
-        next=f"fix {service.build.dockerfile if service.build else 'it'}, then {then}",
+        evidence=evidence,
+        next=f"{remedy}, then {then}",
         code=ExitCode.FAILED,
     )
 

@@ -87,6 +87,17 @@ def test_a_build_that_fails_shows_the_last_lines_of_the_step_that_failed(checkou
     assert "Traceback" not in said.err
 
 
+def test_a_build_that_fails_in_a_folder_of_its_own_names_that_and_the_network(checkout: Checkout) -> None:
+    (checkout.path / "mail").mkdir()
+    said = "wget: bad address: Temporary failure in name resolution"
+    (checkout.path / "mail" / "Dockerfile").write_text(f"FROM alpine:3.22\nRUN echo '{said}'; exit 4\n")
+    checkout.edit("docker-compose.yml", "services:\n", "services:\n  mail: {build: ./mail}\n")
+    refused = checkout.inv("up", check=False)
+    assert (refused.code, said in refused.err) == (1, True), refused.err
+    assert "next: check the network, with a proxy for builds" in refused.err
+    assert "or fix mail/Dockerfile, then ./inv up" in refused.err
+
+
 def test_a_name_taken_by_a_container_of_somebody_else_is_told_and_left_alone(checkout: Checkout) -> None:
     name = f"{checkout.name}-redis"
     labels = {"project": "their-shop", "project.working_dir": "/srv/their-shop"}
