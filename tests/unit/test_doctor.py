@@ -41,6 +41,22 @@ def test_hanging_or_failing_check_is_reported(monkeypatch: pytest.MonkeyPatch) -
     ]
 
 
+def test_what_keeps_several_categories_from_an_answer_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    missing = ("fail", "There is no Compose file here. looked; nothing", "write one")
+    doctor._show(
+        [
+            Check("services", "services", *missing),
+            Check("ports", "5432", "pass", "free"),
+            Check("ports", "ports", *missing),
+            Check("targets", "targets", *missing),
+            Check("stack", "stack", "pass", "not running"),
+        ]
+    )
+    shown = capsys.readouterr().out
+    assert (shown.count("There is no Compose file"), shown.count("write one")) == (1, 1)
+    assert [line for line in shown.splitlines() if not line.startswith(" ")] == ["services", "ports", "stack"]
+
+
 @pytest.mark.parametrize(
     ("example", "env", "found"),
     [

@@ -60,15 +60,21 @@ def examine() -> list[Check]:
 
 
 def _show(results: list[Check]) -> None:
+    """Show the checks by category; a failure that keeps several categories from an answer is shown once."""
+    failed: set[str] = set()
     styles = {console.glyph(GLYPHS[status]): colour for status, colour in COLOURS.items()}
     for category, group in itertools.groupby(results, key=lambda check: check.category):
-        console.write(category)
-        rows = []
+        rows: list[list[str]] = []
         for check in group:
+            if check.status == "fail" and check.message in failed:
+                continue
+            failed |= {check.message} if check.status == "fail" else set()
             rows.append([console.glyph(GLYPHS[check.status]), check.name, check.message])
             if check.remedy:
                 rows.append(["", "", f"fix: {check.remedy}"])
-        console.table(rows, ["", "", ""], styles, indent=2)
+        if rows:
+            console.write(category)
+            console.table(rows, ["", "", ""], styles, indent=2)
 
 
 def _collect(category: str, look: Callable[[], Iterator[Check]], result: list[Check]) -> None:
@@ -77,7 +83,7 @@ def _collect(category: str, look: Callable[[], Iterator[Check]], result: list[Ch
             result.append(check)  # noqa: PERF402 - what was found before a failure counts
     except (Failure, PermissionError) as error:
         failure = error if isinstance(error, Failure) else ownership.refused(error)
-        message = " ".join([failure.what, *failure.evidence])
+        message = f"{failure.what} {'; '.join(failure.evidence)}".rstrip()
         result.append(Check(category, category, "fail", message, failure.next))
     except Exception as error:  # a check that breaks is a finding, not the end of the examination
         result.append(Check(category, category, "fail", f"the check itself failed: {type(error).__name__}: {error}"))
