@@ -169,7 +169,7 @@ def defaults(stack: Stack, services: Sequence[Classified], git: GitRepository) -
 
 
 def _show(stack: Stack, services: Sequence[Classified]) -> None:
-    count = f"{len(services)} service{'' if len(services) == 1 else 's'}"
+    count = console.counted(len(services), "service")
     console.write(f"{stack.name}: {count} in {stack.file}\n")
     rows = [msgspec.structs.astuple(_row_of(each)) for each in services]
     console.table(rows, ["service", "kind", "health", "without containers", "on AWS"], {}, indent=2)

@@ -78,7 +78,7 @@ def _require_stopped() -> Left:
 
 def _show(ours: list[str], edited: list[str], left: Left) -> None:
     snapshots = len([each for each in State(PROJECT).snapshots.rglob("*") if each.is_file()])
-    state = f".stackhand/ with {snapshots} files of snapshots" if snapshots else ".stackhand/"
+    state = f".stackhand/ with {console.counted(snapshots, 'file')} of snapshots" if snapshots else ".stackhand/"
     made = [*ours, LOCK, state, "lines of .gitignore"]
     for line in left.unknown:
         console.notify(line)

@@ -48,8 +48,11 @@ def compose_files(root: Path) -> list[str]:
 
 
 def ignore(root: Path) -> str:
-    """Add to `.gitignore` what must not be committed, and return what was added; nothing where git ignores it all."""
-    names = [name for name in IGNORED if not _is_ignored(root, name)]
+    """Add to `.gitignore` what must not be committed, and return what was added; nothing where git ignores it all.
+
+    A file that is committed is its owners' decision, and a line there would not change it.
+    """
+    names = [name for name in IGNORED if not _is_ignored(root, name) and not _git(root, "ls-files", "--", name)]
     if names:
         path = root / ".gitignore"
         before = path.read_text(encoding="utf-8") if path.exists() else ""

@@ -39,6 +39,11 @@ def glyph(name: str) -> str:
     return (GLYPHS if has_unicode() else ASCII)[name]
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural where it is not one."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def together(lines: Iterable[str]) -> list[str]:
     """Return lines of the form `subject: text`, with one for all subjects that have the same text: `api, web: text`."""
     subjects: dict[str, list[str]] = {}

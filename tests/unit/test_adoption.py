@@ -231,6 +231,15 @@ def test_what_git_ignores_already_is_not_added(tmp_path: Path) -> None:
     assert repository.ignore(tmp_path) == ".stackhand/"
 
 
+def test_what_is_committed_is_not_added(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("DEBUG=1\n", encoding="utf-8")
+    for words in (["init", "--quiet"], ["add", ".env"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    assert repository.ignore(tmp_path) == ".stackhand/"
+    assert not repository.unignore(tmp_path)
+    assert not (tmp_path / ".gitignore").exists()
+
+
 def test_compose_files_of_folders_are_found_with_and_without_git(tmp_path: Path) -> None:
     for name in ("deploy/compose.yaml", "a/b/docker-compose.yml", "build/compose.yaml", "deploy/compose.override.yaml"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

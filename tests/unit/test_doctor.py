@@ -62,13 +62,13 @@ def test_what_keeps_several_categories_from_an_answer_is_shown_once(capsys: pyte
     [
         ("", "", [("pass", "there is none, and no .env.example to make it from")]),
         ("A=1\n", "", [("warn", "does not exist yet")]),
-        ("", "A=1\n", [("pass", "1 values")]),
+        ("", "A=1\n", [("pass", "1 value")]),
         (
             "A=1\nDB_TOKEN=\nB=\n",
             "A=1\n",
-            [("pass", "1 values"), ("warn", "lacks settings of .env.example: DB_TOKEN, B")],
+            [("pass", "1 value"), ("warn", "lacks settings of .env.example: DB_TOKEN, B")],
         ),
-        ("", "DB_TOKEN=x\n", [("pass", "1 values"), ("warn", "git does not ignore it, and it has secrets")]),
+        ("", "DB_TOKEN=x\n", [("pass", "1 value"), ("warn", "git does not ignore it, and it has secrets")]),
     ],
 )
 def test_settings_of_any_project_are_examined(
@@ -81,6 +81,20 @@ def test_settings_of_any_project_are_examined(
             (tmp_path / name).chmod(0o600)
     monkeypatch.setattr(checks, "PROJECT", tmp_path)
     assert [(each.status, each.message) for each in checks._settings()] == found
+
+
+def test_secrets_in_a_file_that_is_committed_are_told_with_how_to_take_it_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for words in (["init", "--quiet"], ["add", ".env"]):
+        (tmp_path / ".env").write_text("DB_TOKEN=x\n")
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    (tmp_path / ".env").chmod(0o600)
+    (tmp_path / ".gitignore").write_text(".env\n")  # which changes nothing for such a file
+    monkeypatch.setattr(checks, "PROJECT", tmp_path)
+    [_, found] = checks._settings()
+    assert (found.status, found.message) == ("warn", "it is committed, and it has secrets")
+    assert found.remedy.startswith("git rm --cached .env, and add .env to .gitignore")
 
 
 def test_the_targets_of_a_known_image_include_embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

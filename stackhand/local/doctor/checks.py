@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from stackhand.cli import console
 from stackhand.cli.failure import Failure
 from stackhand.local import engines, machine
 from stackhand.local.engines import login
@@ -107,7 +108,7 @@ def _settings() -> Iterator[Check]:
         return
     current = settings.load(PROJECT)
     known = schema.read(PROJECT / settings.EXAMPLE)
-    yield Check("settings", ".env", "pass", f"{len(current.values)} {'valid ' if known else ''}values")
+    yield Check("settings", ".env", "pass", console.counted(len(current.values), "valid value" if known else "value"))
     yield from _exposed(path, current.values)
     yield from _declared(known, path) if known else _lacking(current.values)
     for key in (key for key, entry in known.items() if entry.given and not current.values.get(key)):
@@ -121,11 +122,18 @@ def _exposed(path: Path, values: Mapping[str, str]) -> Iterator[Check]:
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
         yield Check("settings", ".env", "warn", f"others can read its secrets (mode {mode:o})", "chmod 600 .env")
-    ignored = program.run(
-        ["git", "check-ignore", "--quiet", ".env"], environment=inherited.environment("git"), folder=PROJECT
-    )
-    if ignored.returncode == 1 and any(map(is_secret, values)):  # 128: no repository
+    if not any(map(is_secret, values)):
+        return
+    if _git("ls-files", "--error-unmatch", ".env") == 0:
+        remedy = "git rm --cached .env, and add .env to .gitignore; new values for what others have seen"
+        yield Check("settings", ".env", "warn", "it is committed, and it has secrets", remedy)
+    elif _git("check-ignore", "--quiet", ".env") == 1:  # 128: no repository
         yield Check("settings", ".env", "warn", "git does not ignore it, and it has secrets", "add .env to .gitignore")
+
+
+def _git(*words: str) -> int:
+    """Return the exit code of git in the project."""
+    return program.run(["git", *words], environment=inherited.environment("git"), folder=PROJECT).returncode
 
 
 def _declared(known: Mapping[str, schema.Setting], path: Path) -> Iterator[Check]:

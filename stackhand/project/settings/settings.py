@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import dotenv
 from stackhand.project.compose import envfile
@@ -103,7 +104,9 @@ def is_ours(root: Path) -> bool:
 
 def summary(root: Path, current: Settings) -> str:
     """Return what there is to say of settings that needed nothing."""
-    return f"{len(current.values)} values in .env" if dotenv.present(root / ".env") else "no .env, and none is needed"
+    if not dotenv.present(root / ".env"):
+        return "no .env, and none is needed"
+    return f"{console.counted(len(current.values), 'value')} in .env"
 
 
 def has_example(root: Path) -> bool:
@@ -220,7 +223,7 @@ def _refusal(wrong: list[str], outside: list[str]) -> Failure:
     else:
         remedy.append("edit .env (each key is explained in .env.example)")
     return Failure(
-        f"{where} has {len(wrong)} invalid {'value' if len(wrong) == 1 else 'values'}.",
+        f"{where} has {console.counted(len(wrong), 'invalid value')}.",
         evidence=wrong,
         next=f"{', '.join(remedy)}, then repeat the command",
         code=ExitCode.PREFLIGHT,
