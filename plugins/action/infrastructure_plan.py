@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from stackhand.ansible.action import Action, Result
+from stackhand.cli import console
 from stackhand.cli.reporter import StepReport
 from stackhand.infrastructure.check import interfaces
 from stackhand.infrastructure.documents import TerraformPlan
@@ -83,7 +84,7 @@ class ActionModule(Action):
             "interfaces": use.to_dict(),
             "warnings": [*warned, *([use.message()] if use.short else []), *terraform.warnings()],
         }
-        message = f"{len(changes.changes)} changes" if changes.changes else "no changes"
+        message = console.counted(len(changes.changes), "change") if changes.changes else "no changes"
         return _planned(message, report, planned.planned_values.known())
 
 

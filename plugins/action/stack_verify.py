@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stackhand.ansible.action import Result
+from stackhand.cli import console
 from stackhand.cli.reporter import StepReport
 from stackhand.local import verification
 from stackhand.local.action import StackAction, Timed
@@ -31,7 +32,8 @@ class ActionModule(StackAction):
         with self.state.edit() as memory:
             memory.up = True
         unasked = [each.name for each in services if each.state == "done" or each.answer.startswith(health.UNCHECKED)]
-        message = f"{len(services) - len(unasked)} services answer as {engine.stack.name}"
+        asked = len(services) - len(unasked)
+        message = f"{console.counted(asked, 'service')} {'answers' if asked == 1 else 'answer'} as {engine.stack.name}"
         return Result(
             changed=False,
             step=StepReport("verified", message + (f"; not checked: {', '.join(unasked)}" if unasked else "")),

@@ -156,7 +156,7 @@ def seed(*, service: str | None) -> None:
         if not files:
             raise Failure("seeds/ has nothing to load.", next="write SQL into seeds/001_name.sql")
         for path in files:
-            console.write(f"{path.name}  {seeds.load(database, path)} rows")
+            console.write(f"{path.name}  {console.counted(seeds.load(database, path), 'row')}")
 
 
 def _show_notes(notes: Sequence[str]) -> None:

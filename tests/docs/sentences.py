@@ -339,6 +339,8 @@ def shown(node: ast.expr) -> str:
     match node:
         case ast.Call(func=ast.Attribute(attr="join"), args=[ast.Name(id=name), *_]):
             return name.upper()
+        case ast.Call(func=ast.Attribute(attr="counted"), args=[_, ast.Constant(value=noun)]):
+            return f"NUMBER {noun}s"
         case ast.Attribute(attr=name) | ast.Subscript(value=ast.Attribute(attr=name)):
             return name.upper()
         case _:

@@ -70,7 +70,7 @@ PLANS = {
             'aws_db_instance.main["db"]',
             'aws_elasticache_replication_group.main["redis"]',
         },
-        refused="services.web.env_file: .env of this machine does not count on AWS",
+        refused="services.migrate.env_file, services.web.env_file, services.worker.env_file: .env of this machine",
         edits={VARIABLES: ("", 'settings = { DEBUG = "0", WEB_PORT = "8000" }\n')},
     ),
     "flask": Planned({"app"}),

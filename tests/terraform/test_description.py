@@ -134,7 +134,8 @@ def test_a_database_of_aws_has_no_given_password(folder: Path) -> None:
     with pytest.raises(Failure) as caught:
         compose.check(folder)
     assert caught.value.evidence[0] == (
-        "services.redis.environment.REDIS_PASSWORD: on AWS Terraform generates this password: "
+        "services.redis.environment.REDIS_PASSWORD, services.redis.environment.REDISCLI_AUTH: "
+        "on AWS Terraform generates this password: "
         "REDIS_PASSWORD must be 'secret generated'"
     )
 

@@ -85,7 +85,7 @@ def _failed(subject: str, look: Callable[[], object]) -> list[CloudFinding]:
     try:
         look()
     except Failure as failure:
-        remedy = failure.next.removeprefix("fix ").removesuffix(REPEAT)
+        remedy = failure.next.removesuffix(REPEAT).removeprefix("fix ").removeprefix(subject).strip(" ()")
         return [CloudFinding("refused", subject, line, remedy) for line in failure.evidence or (failure.what,)]
     return []
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from stackhand.aws import session
 from stackhand.aws.errors import CANNOT_TELL, code_of, failure
+from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.documents import TerraformPlan, Values
 from stackhand.infrastructure.services.services import required
@@ -33,7 +34,7 @@ def check(environment: Environment, root: Path = PROJECT) -> None:
     problems = [*_wrong(environment, given, root), *_missing(given, root)]
     if problems:
         raise Failure(
-            f"{_file(environment)} has {len(problems)} invalid {'setting' if len(problems) == 1 else 'settings'}.",
+            f"{_file(environment)} has {console.counted(len(problems), 'invalid setting')}.",
             evidence=problems,
             next=f"fix `settings` in {_file(environment)}, then repeat the command",
             code=ExitCode.PREFLIGHT,

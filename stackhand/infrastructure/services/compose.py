@@ -70,13 +70,13 @@ def check(root: Path, variables: Mapping[str, str] | None = None) -> Stack:
     stack, described = stack_of(root), services.resolve(root, variables)
     ordered = [stack.services[name] for name in described.written]
     mistakes = [line for service in ordered for line in _service(service, stack, described)]
-    mistakes += [*_paths(ordered), *_probes(stack)]
+    mistakes = console.together([*mistakes, *_paths(ordered), *_probes(stack)])
     if mistakes:
         settings = [each for each in mistakes if each.endswith("the environment's .tfvars")]
         file = stack.file if len(settings) < len(mistakes) else "environments/*.tfvars"
         raise Failure(
-            f"{stack.file} has {len(mistakes)} {'mistake' if len(mistakes) == 1 else 'mistakes'} for the cloud.",
-            evidence=console.together(mistakes),
+            f"{stack.file} has {console.counted(len(mistakes), 'mistake')} for the cloud.",
+            evidence=mistakes,
             next=f"fix {file} (docs/architecture.md documents x-aws), then repeat the command",
             code=ExitCode.PREFLIGHT,
         )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release.checkout import export, git
 from stackhand.system.roots import PROJECT
@@ -127,7 +128,7 @@ def require_newer(running: str, wanted: str, environment: str) -> str:
     if _shallow():
         raise _unrelated(old, new)
     lost = len(_git("rev-list", f"{new}..{old}").splitlines())
-    commits = "1 commit" if lost == 1 else f"{lost} commits"
+    commits = console.counted(lost, "commit")
     return f"{new[:12]} is on another branch than the running {old[:12]}, and lacks {commits} of it"
 
 
