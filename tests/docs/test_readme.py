@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.checkout import ROOT, Checkout, clean_environment
+from tests.engines import missing, use
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
@@ -31,20 +32,21 @@ def test_ci_runs_test_command_of_readme() -> None:
 
 @pytest.mark.slow
 def test_readme_commands_work_in_order(checkout: Checkout) -> None:
-    for command in COMMANDS:
-        if command == TEST:  # we are in it
-            continue
-        said = subprocess.run(
-            command.replace(":4000", f":{checkout.ports['API_PORT']}"),
-            shell=True,
-            cwd=checkout.path,
-            env=clean_environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert said.returncode == 0, f"{command}\n{said.stdout}\n{said.stderr}"
+    with use("embedded" if missing() else "compose"):  # which of them `up` takes by itself
+        for command in COMMANDS:
+            if command == TEST:  # we are in it
+                continue
+            said = subprocess.run(
+                command.replace(":4000", f":{checkout.ports['API_PORT']}"),
+                shell=True,
+                cwd=checkout.path,
+                env=clean_environment(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert said.returncode == 0, f"{command}\n{said.stdout}\n{said.stderr}"
 
 
 @pytest.mark.slow
