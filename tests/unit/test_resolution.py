@@ -69,7 +69,12 @@ ONE = "services: {one: {image: x}}\n"
             "compose.yaml requires the variable TAG, which nothing sets.",
             "services.one.image: required variable TAG is missing a value: say which",
         ),
-        ("services: {one: {image: x, colour: red}}", "Compose rejects compose.yaml.", "services.one"),
+        (
+            "services: {one: {image: x, colour: red}}",
+            "Compose rejects compose.yaml.",
+            "validating compose.yaml: services.one.colour: Compose has no such key",
+        ),
+        ("colour: red\n" + ONE, "Compose rejects compose.yaml.", "compose.yaml: colour: Compose has no such key"),
         ("services: {one: {image: x, env_file: [no.env]}}", "Compose rejects no.env.", "env file no.env not found"),
         ("services: {one: {image: x, ports: ['1:2:3:4']}}", "Compose rejects compose.yaml.", "ip address"),
         ("include: [more.yaml]\n" + ONE, "Compose rejects more.yaml.", "more.yaml: no such file"),

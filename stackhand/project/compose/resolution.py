@@ -28,6 +28,11 @@ WITHOUT_ENV_FILES = "--no-env-resolution"
 MARKERS = range(40001, 60000)
 NAMED = re.compile(r"\$\{?([A-Za-z_]\w*)")
 REQUIRED = re.compile(r"required variable (\w+) is missing a value(?:: (.*))?")
+UNKNOWN = re.compile(
+    r"(?:(\S+) false schema|(\S+) Additional property (\S+) is not allowed|"
+    r" additional properties '([^']+)' not allowed)$"
+)
+"""A key that Compose does not know, as its newer and its older versions call it."""
 UNREADABLE = re.compile(r"in variable name|unterminated quoted value|key cannot contain a space")
 Resolved = dict[str, Any]
 Entry = dict[str, Any]  # a service of it, with the keys of Compose's own reference, and ours (xfields.py)
@@ -165,7 +170,7 @@ def rejected(root: Path, message: str) -> Failure:
         message: what it printed on stderr.
     """
     lines = [line for line in message.strip().splitlines() if not line.startswith("time=")]
-    lines = [line.replace(f"{root}/", "") for line in lines] or ["no output"]
+    lines = [_named(line.replace(f"{root}/", "")) for line in lines] or ["no output"]
     name = composefiles.label(root)
     if not composefiles.files(root):
         below = sorted(
@@ -196,6 +201,15 @@ def rejected(root: Path, message: str) -> Failure:
         next=f"fix {where or name}, then repeat the command",
         code=ExitCode.PREFLIGHT,
     )
+
+
+def _named(line: str) -> str:
+    """Return a line in which an unknown key is called one, whichever version of Compose says so."""
+    match = UNKNOWN.search(line)
+    if match is None:
+        return line
+    key = ".".join(each for each in match.groups() if each and each != "(root)")
+    return f"{line[: match.start()]}{key}: Compose has no such key"
 
 
 def _unreadable(root: Path) -> Failure | None:
