@@ -249,13 +249,13 @@ def test_a_number_that_only_this_machine_has_is_named_with_the_setting_to_give(t
     assert messages(check(tmp_path, "--json").json, "refused") == []
 
 
-def test_many_places_of_one_variable_are_one_line() -> None:
+def test_many_places_of_one_variable_are_one_line(tmp_path: Path) -> None:
     """Some versions of Compose name all of them."""
     cast = "error while interpolating services.{}.healthcheck.retries: failed to cast to expected type: x"
     failure = Failure("Compose rejects it.", evidence=[cast.format(f"job{number}") for number in range(5)])
     written: Any = {f"job{number}": {"healthcheck": {"retries": "${RETRIES}"}} for number in range(5)}
-    [line] = services._empty(failure, written, {}).evidence
+    [line] = services._empty(tmp_path, failure, written, {}).evidence
     assert line.startswith(
         "services.job0.healthcheck, services.job1.healthcheck, services.job2.healthcheck and 2 more: "
     )
-    assert services._empty(failure, written, {"RETRIES": "many"}) is failure
+    assert services._empty(tmp_path, failure, written, {"RETRIES": "many"}) is failure

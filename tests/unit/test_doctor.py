@@ -103,3 +103,16 @@ def test_the_targets_of_a_known_image_include_embedded(tmp_path: Path, monkeypat
     found = [(each.name, each.message) for each in checks._targets()]
     assert ("embedded", "privileged of db: a process is not isolated from this machine") in found
     assert ("aws", "no service has x-aws") in found
+
+
+def test_services_that_lack_the_same_for_embedded_are_one_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = "db: {image: 'postgres:16'}, a: {image: x}, b: {image: x}, c: {image: x, command: [celery, worker]}"
+    (tmp_path / "compose.yaml").write_text(f"services: {{{services}}}")
+    monkeypatch.setattr(checks, "PROJECT", tmp_path)
+    found = [(each.name, each.message, each.remedy.partition(" to what")[0]) for each in checks._services()]
+    assert found[1:] == [
+        ("embedded", "cannot run a, b", "add x-embedded: {command: ...}"),
+        ("embedded", "cannot run c", "add x-embedded: {command: celery worker}"),
+    ]

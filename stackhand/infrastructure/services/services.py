@@ -19,7 +19,6 @@ from stackhand.project.stack import loading
 from stackhand.project.stack.kinds import PORTS, STANDS_IN, server_of
 from stackhand.project.stack.model import Stack
 from stackhand.project.stack.xaws import Fargate, Managed
-from stackhand.system.roots import PROJECT
 
 REQUIRED = re.compile(r"\$\{(\w+):?\?")
 """A variable that Compose insists on."""
@@ -92,7 +91,7 @@ def resolve(root: Path, settings: Mapping[str, str] | None = None) -> CloudServi
         given = {**dict.fromkeys(wanted, KNOWN_THERE), **(settings or {}), **markers}
         resolved: Resolved = resolution.apart(root, given)
     except Failure as failure:
-        raise _empty(failure, written, given) from failure
+        raise _empty(root, failure, written, given) from failure
     share_builds(resolved)
     services: dict[str, Entry] = resolved.get("services") or {}
     made = (root / ".env").exists()
@@ -111,10 +110,11 @@ def resolve(root: Path, settings: Mapping[str, str] | None = None) -> CloudServi
     return CloudServices(services, written, {marker: name for name, marker in markers.items()}, kinds, undeclared)
 
 
-def _empty(failure: Failure, written: Mapping[str, Entry], given: Mapping[str, str]) -> Failure:
+def _empty(root: Path, failure: Failure, written: Mapping[str, Entry], given: Mapping[str, str]) -> Failure:
     """Return the failure of numbers that only `.env` or the shell of this machine gives; else the same one.
 
     Args:
+        root: the checkout.
         failure: why Compose rejects the files.
         written: the services as they are written.
         given: the variables that an environment has.
@@ -128,7 +128,7 @@ def _empty(failure: Failure, written: Mapping[str, Entry], given: Mapping[str, s
     if not places or not all(places):
         return failure
     return Failure(
-        f"{composefiles.label(PROJECT)} has keys without a value on AWS.",
+        f"{composefiles.label(root)} has keys without a value on AWS.",
         evidence=[
             f"{', '.join(found[:3])}{f' and {len(found) - 3} more' if len(found) > 3 else ''}: "  # noqa: PLR2004 - enough
             f"{lacking} from .env of this machine, which does not count on AWS"
