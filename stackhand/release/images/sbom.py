@@ -1,24 +1,32 @@
-"""The bill of materials of an image: its packages, read from its files. Nothing of the image is run."""
+"""The bill of materials of an image: its packages, read from its files. Nothing of the image is run.
+
+The packages are kept by the image's layers: the same layers are the same files. Most services of a release are those of
+the release before, and the engine takes a second for the files of an image.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
 import subprocess
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from email.parser import HeaderParser
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
+import msgspec
+
 from stackhand.cli.failure import Failure
 from stackhand.containers import docker
-from stackhand.project import inherited
-from stackhand.release.images import listed
-from stackhand.release.images.listed import Listed
+from stackhand.project import inherited, private
+from stackhand.system.roots import PROJECT
 
 Component = dict[str, str]
 
@@ -30,9 +38,24 @@ READER = Path(__file__)
 
 LISTED = "Debian (dpkg), Alpine (apk), Python and npm packages; no others, and no copied files"
 
-
 AT_ONCE = 2
 """How many images are listed at the same time: each keeps a core of the engine's machine busy."""
+
+FOLDER = PROJECT / ".stackhand" / "packages"
+NEWEST = 50
+"""How many images are kept, those that were asked for last."""
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """The packages of an image, as in its bill of materials.
+
+    Args:
+        system: such as debian-13.
+        components: the packages, sorted.
+    """
+
+    system: str
+    components: list[dict[str, str]]
 
 
 class Listings:
@@ -102,10 +125,48 @@ def _listed(image: str, given_up: threading.Event) -> Listed:
     form = "{{.Os}}/{{.Architecture}} {{json .RootFS.Layers}}"
     platform, _, layers = docker.run("image", "inspect", "--format", form, image).stdout.strip().partition(" ")
     layers = "" if layers in {"null", "[]"} else layers
-    if (known := listed.recall(layers, READER)) is None:
+    if (known := recall(layers, READER)) is None:
         known = _read_files(image, platform, given_up)
-        listed.keep(layers, READER, known)
+        keep(layers, READER, known)
     return known
+
+
+def recall(layers: str, reader: Path) -> Listed | None:
+    """Return the packages of an image; None where nobody has listed one of these layers with this very reader.
+
+    Args:
+        layers: the digests of the layers, as the engine tells them.
+        reader: the source of what lists packages.
+    """
+    if not layers or not private.is_closed(FOLDER):
+        return None
+    path = _file(layers, reader)
+    with suppress(OSError, msgspec.MsgspecError):
+        known = msgspec.json.decode(path.read_bytes(), type=Listed)
+        os.utime(path)
+        return known
+    return None
+
+
+def keep(layers: str, reader: Path, packages: Listed) -> None:
+    """Keep the packages of an image for the next one of the same layers."""
+    if not layers:
+        return
+    with suppress(OSError):
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        if private.is_closed(FOLDER):
+            private.write(_file(layers, reader), msgspec.json.encode(packages).decode())
+            _forget_oldest()
+
+
+def _forget_oldest() -> None:
+    kept = sorted(FOLDER.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in kept[NEWEST:]:
+        path.unlink(missing_ok=True)
+
+
+def _file(layers: str, reader: Path) -> Path:
+    return FOLDER / f"{hashlib.sha256(layers.encode() + reader.read_bytes()).hexdigest()}.json"
 
 
 def _read_files(image: str, platform: str, given_up: threading.Event) -> Listed:
