@@ -20,7 +20,7 @@ from stackhand.release.cloud import status
 from stackhand.release.context import Context
 from stackhand.release.ecs import task_definitions
 from stackhand.release.ecs.cluster import Cluster
-from stackhand.release.ecs.types import ABSENT, ServiceState
+from stackhand.release.ecs.states import ABSENT, ServiceState
 from stackhand.release.images import build, registry
 from stackhand.release.manifest import KnownMigration, Manifest
 from stackhand.release.target import ServiceTarget, Target, target_of

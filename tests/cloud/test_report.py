@@ -9,8 +9,8 @@ import pytest
 
 from stackhand.aws.waiting import Clock
 from stackhand.project.stack.probes import Question, Questions
-from stackhand.release.ecs import types
-from stackhand.release.ecs.types import StoppedTask
+from stackhand.release.ecs import states
+from stackhand.release.ecs.states import StoppedTask
 from stackhand.release.stages import report
 from stackhand.release.stages.probe import ProbeAnswer, ReleaseProbe
 from stackhand.release.verdict import DeploymentRequest
@@ -45,10 +45,10 @@ def test_the_hint_names_the_one_thing_to_look_at(reason: str, code: int | None, 
 
 def test_only_tasks_of_this_deployment_are_told_of() -> None:
     order = DeploymentRequest("ecs-svc/2", "td/api:8")
-    assert types.started_for({"startedBy": "ecs-svc/2", "taskDefinitionArn": "td/api:8"}, order)
-    assert not types.started_for({"startedBy": "ecs-svc/1", "taskDefinitionArn": "td/api:8"}, order)
-    assert types.started_for({"startedBy": "shop-api", "taskDefinitionArn": "td/api:8"}, order)
-    assert not types.started_for({"startedBy": "shop-api", "taskDefinitionArn": "td/api:7"}, order)
+    assert states.started_for({"startedBy": "ecs-svc/2", "taskDefinitionArn": "td/api:8"}, order)
+    assert not states.started_for({"startedBy": "ecs-svc/1", "taskDefinitionArn": "td/api:8"}, order)
+    assert states.started_for({"startedBy": "shop-api", "taskDefinitionArn": "td/api:8"}, order)
+    assert not states.started_for({"startedBy": "shop-api", "taskDefinitionArn": "td/api:7"}, order)
 
 
 @dataclass

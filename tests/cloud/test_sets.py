@@ -12,7 +12,7 @@ from stackhand.project import environments
 from stackhand.release import target, verbs
 from stackhand.release.cloud import status
 from stackhand.release.context import Pace
-from stackhand.release.ecs import scaling
+from stackhand.release.ecs import states
 from stackhand.release.manifest import Manifest, ReleasedService
 from stackhand.release.stages import rollback, rollback_plan, submit, verification
 from stackhand.release.stages.preflight import Preflight
@@ -200,7 +200,7 @@ def test_a_service_that_is_scaled_to_0_is_refused_with_the_command_that_scales_i
     ],
 )
 def test_what_keeps_a_service_at_0(autoscaling: dict[str, Any], reasons: list[str]) -> None:
-    assert scaling.reasons(autoscaling) == reasons
+    assert states.reasons(autoscaling) == reasons
 
 
 def test_a_probe_that_fails_for_there_are_0_tasks_says_so(

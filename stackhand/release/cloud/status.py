@@ -16,7 +16,7 @@ from stackhand.project import environments
 from stackhand.release import lease
 from stackhand.release.cloud.environment_state import EnvironmentState, find
 from stackhand.release.ecs.cluster import Cluster
-from stackhand.release.ecs.types import ABSENT, Inventory, ServiceState
+from stackhand.release.ecs.states import ABSENT, Inventory, ServiceState
 from stackhand.release.manifest import Manifest, Releases
 from stackhand.release.target import Target, short, target_of
 from stackhand.release.verdict import COMPLETED, FAILED, Deployment

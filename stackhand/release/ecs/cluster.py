@@ -9,7 +9,7 @@ from typing import Any
 from stackhand.aws.errors import CANNOT_TELL, code_of, message_of
 from stackhand.aws.waiting import ONCE, Retry
 from stackhand.release.context import Context
-from stackhand.release.ecs.types import ABSENT, Inventory, ServiceState, StoppedTask, started_for
+from stackhand.release.ecs.states import ABSENT, Inventory, ServiceState, StoppedTask, started_for
 from stackhand.release.target import Target, TaskTarget
 from stackhand.release.verdict import DeploymentRequest
 

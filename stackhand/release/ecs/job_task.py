@@ -14,7 +14,7 @@ from stackhand.aws.waiting import Clock, Interrupted
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release.ecs import task_logs
 from stackhand.release.ecs.cluster import Cluster
-from stackhand.release.ecs.types import StoppedTask
+from stackhand.release.ecs.states import StoppedTask
 from stackhand.release.target import ServiceTarget, Target, TaskTarget, short
 
 POLL = 1.0

@@ -13,7 +13,7 @@ from stackhand.cli.failure import Failure
 from stackhand.release import verdict
 from stackhand.release.context import Context
 from stackhand.release.ecs.cluster import Cluster
-from stackhand.release.ecs.types import ABSENT, ServiceState
+from stackhand.release.ecs.states import ABSENT, ServiceState
 from stackhand.release.target import Target, Targets
 from stackhand.release.verdict import COMPLETED, Deployment, DeploymentRequest, Snapshot, Verdict
 

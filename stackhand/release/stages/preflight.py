@@ -14,7 +14,7 @@ from stackhand.aws.errors import CANNOT_TELL, code_of, failure, message_of
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
 from stackhand.release.ecs.cluster import Cluster
-from stackhand.release.ecs.scaling import scale_up, wanting_none
+from stackhand.release.ecs.states import scale_up, wanting_none
 from stackhand.release.ecs.task_definitions import PLACEHOLDER
 from stackhand.release.target import ServiceTarget, Target
 

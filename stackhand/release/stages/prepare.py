@@ -15,8 +15,8 @@ from stackhand.infrastructure import account
 from stackhand.release import manifest as manifests
 from stackhand.release.context import Context
 from stackhand.release.ecs.cluster import Cluster
+from stackhand.release.ecs.states import ABSENT, ServiceState
 from stackhand.release.ecs.task_definitions import differences, image_of, registered, render, render_job, running
-from stackhand.release.ecs.types import ABSENT, ServiceState
 from stackhand.release.images import provenance
 from stackhand.release.manifest import KnownMigration, Manifest, ReleasedService, ScheduledJob
 from stackhand.release.stages import schedule

@@ -19,7 +19,7 @@ from stackhand.release.context import Context
 from stackhand.release.ecs import task_logs
 from stackhand.release.ecs.cluster import Cluster
 from stackhand.release.ecs.rollout import Rolling
-from stackhand.release.ecs.types import StoppedTask
+from stackhand.release.ecs.states import StoppedTask
 from stackhand.release.manifest import Manifest
 from stackhand.release.target import ServiceTarget, Target, Targets, short
 from stackhand.release.verdict import COMPLETED, Verdict

@@ -15,10 +15,10 @@ from stackhand.release import manifest as manifests
 from stackhand.release.context import Context
 from stackhand.release.ecs import cluster as clusters
 from stackhand.release.ecs import rollout as rollouts
-from stackhand.release.ecs import scaling
+from stackhand.release.ecs import states
 from stackhand.release.ecs.rollout import Rollout
+from stackhand.release.ecs.states import Inventory
 from stackhand.release.ecs.task_definitions import active
-from stackhand.release.ecs.types import Inventory
 from stackhand.release.images import provenance, signature
 from stackhand.release.manifest import Manifest, ReleasedService, ScheduledJob
 from stackhand.release.stages import rollback_plan, schedule
@@ -96,7 +96,7 @@ def _require_services(context: Context, good: Manifest, inventory: Inventory) ->
         lines = [f"{name}: the cluster {target.cluster} no longer has the service" for name in missing]
         raise _lacks(context, good, [*lines, f"the cluster has: {others}"])
     definitions = {name: part.task_definition for name, part in good.services.items()}
-    scaling.require_tasks(context, target, inventory, definitions)
+    states.require_tasks(context, target, inventory, definitions)
 
 
 def _require_pullable(context: Context, good: Manifest, names: Sequence[str]) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 from stackhand.aws.errors import CANNOT_TELL, code_of, message_of
 from stackhand.infrastructure import signing_key
 from stackhand.release.context import Context
-from stackhand.release.ecs import cluster, scaling, types
-from stackhand.release.ecs.types import Inventory
+from stackhand.release.ecs import cluster, states
+from stackhand.release.ecs.states import Inventory
 from stackhand.release.images import provenance, signature
 from stackhand.release.images.registry import MISSING
 from stackhand.release.manifest import Manifest
@@ -54,7 +54,7 @@ def plan(context: Context, manifest: Manifest, good: Manifest) -> Plan:
     if not plan.problems:
         _plan_signed(context, plan, inventory, manifest, good)
     idle = inventory.idle(target_of(good))
-    plan.lines += [*scaling.wanting_none(context.environment, target_of(good), idle)]
+    plan.lines += states.wanting_none(context.environment, target_of(good), idle)
     plan.lines += [inventory.note] * bool(inventory.note)
     return plan
 
@@ -99,7 +99,7 @@ def _plan_signed(context: Context, plan: Plan, inventory: Inventory, manifest: M
 
 def _ran(context: Context, inventory: Inventory, manifest: Manifest, name: str) -> set[str]:
     """Return the task definitions that a service is known to have run, by ECS: the bucket could name any."""
-    state = inventory.services.get(target_of(manifest).services[name].service, types.ABSENT)
+    state = inventory.services.get(target_of(manifest).services[name].service, states.ABSENT)
     previous = set() if context.resumes else {manifest.services[name].previous}
     return previous | {each.task_definition for each in state.deployments}
 

@@ -11,7 +11,7 @@ import msgspec
 from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import Failure
 from stackhand.release.context import Context
-from stackhand.release.ecs import cluster, scaling
+from stackhand.release.ecs import cluster, states
 from stackhand.release.ecs.rollout import Rolling, Rollout
 from stackhand.release.images import provenance, signature
 from stackhand.release.manifest import Manifest, ReleasedService
@@ -130,7 +130,7 @@ def _require_tasks(context: Context, manifest: Manifest) -> None:
 
     target = target_of(manifest)
     with suppress(BotoCoreError, ClientError):
-        scaling.require_tasks(context, target, cluster.inventory_of(context, target))
+        states.require_tasks(context, target, cluster.inventory_of(context, target))
 
 
 def _require_signed(context: Context, manifest: Manifest) -> None:
