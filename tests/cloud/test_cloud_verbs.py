@@ -11,7 +11,6 @@ from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.project import environments
 from stackhand.release import lease, manifest, target
 from stackhand.release.cloud import environment_state, logs, status
-from stackhand.release.ecs import task_logs
 from stackhand.release.manifest import KnownMigration, Manifest, ReleasedService
 from stackhand.release.stages import acquire
 from tests.cloud.conftest import SERVICES, Cloud
@@ -179,7 +178,7 @@ class Busy:
 def test_no_more_of_a_long_log_is_read_than_is_asked_for(cloud: Cloud, lines: int, at_most: int) -> None:
     cloudwatch = Busy(int(logs.time.time() * 1000))
     service = target.parse(cloud.output).services["web"]
-    found = task_logs.last(cloudwatch, "web", service, cloudwatch.lines[0], lines)
+    found = logs.last(cloudwatch, "web", service, cloudwatch.lines[0], lines)
     assert [line.at for line in found] == cloudwatch.lines[-lines:]
     assert cloudwatch.read <= at_most
 
@@ -189,7 +188,7 @@ def test_a_log_that_is_followed_begins_with_the_lines_that_are_asked_for(
 ) -> None:
     cloudwatch = Busy(int(logs.time.time() * 1000))
     service = target.parse(cloud.output).services["web"]
-    first = {"web": task_logs.last(cloudwatch, "web", service, 0, 3)}
+    first = {"web": logs.last(cloudwatch, "web", service, 0, 3)}
     written: list[str] = []
 
     def later(_seconds: float) -> None:

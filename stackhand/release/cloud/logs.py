@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from stackhand.aws.errors import code_of, failure, message_of
@@ -19,13 +22,31 @@ from stackhand.infrastructure.services import privileges
 from stackhand.project import inherited
 from stackhand.release.cloud import environment_state
 from stackhand.release.ecs.cluster import Cluster
-from stackhand.release.ecs.task_logs import LogLine, last, since, together
 from stackhand.release.target import Target, TaskTarget, short
 
 CHECKED_EVERY = 2.0
 OVERLAP = 10_000
 """Milliseconds to look back each time: CloudWatch shows lines some seconds late, and not in their order."""
 DEFAULT_SPAN = timedelta(hours=1)
+FIRST_WINDOW = 10_000
+"""Milliseconds in which the last lines are looked for at first; each window before it is so many times as long:"""
+
+GROWTH = 6
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line.
+
+    Args:
+        at: milliseconds since 1970.
+        number: of CloudWatch, the same each time it is asked.
+    """
+
+    at: int
+    service: str
+    text: str
+    number: str
 
 
 def show(services: Sequence[str], *, environment: str, follow: bool, since: str, lines: int) -> None:
@@ -48,7 +69,7 @@ def show(services: Sequence[str], *, environment: str, follow: bool, since: str,
     write = writer(names)
     chosen = {name: state.target.tasks()[name] for name in names}
     begin = int(start.timestamp() * 1000)
-    first = {name: _last(cloudwatch, name, each, begin, lines) for name, each in chosen.items()}
+    first = {name: _read(name, partial(last, cloudwatch, name, each, begin, lines)) for name, each in chosen.items()}
     for line in together(first.values()):
         write(line.service, line.text)
     if follow:
@@ -89,11 +110,7 @@ def _follow(
 
 
 def _key(line: LogLine) -> str:
-    return f"{line.service} {line.number or line}"
-
-
-def _last(cloudwatch: Any, name: str, service: TaskTarget, start: int, lines: int) -> list[LogLine]:
-    return _read(name, lambda: last(cloudwatch, name, service, start, lines))
+    return f"{line.service} {line.number}"
 
 
 def _since(cloudwatch: Any, name: str, service: TaskTarget, start: int) -> list[LogLine]:
@@ -107,6 +124,45 @@ def _read(name: str, read: Callable[[], list[LogLine]]) -> list[LogLine]:
         if code_of(error) == "ResourceNotFoundException":
             return []
         raise failure(f"The log of {name} cannot be read", error) from error
+
+
+def last(logs: Any, name: str, service: TaskTarget, start: int, lines: int) -> list[LogLine]:
+    """Return the last lines of all tasks of a service, none older than `start`.
+
+    It goes back from now in windows, so that a service which says a lot is not read from its beginning; no more than a
+    page and what is returned is kept at a time.
+    """
+    collected: list[LogLine] = []
+    begin, end, width = int(time.time() * 1000) - FIRST_WINDOW, None, FIRST_WINDOW
+    while lines > 0:
+        begin = max(begin, start)
+        known = {line.number for line in collected}
+        window = (line for line in since(logs, name, service, begin, end) if line.number not in known)
+        newest = heapq.nlargest(lines - len(collected), enumerate(window), key=lambda each: (each[1].at, each[0]))
+        collected = [line for _, line in reversed(newest)] + collected
+        if len(collected) >= lines or begin <= start:
+            break
+        width *= GROWTH
+        begin, end = begin - width, begin
+    return collected
+
+
+def since(logs: Any, name: str, service: TaskTarget, start: int, end: int | None = None) -> Iterator[LogLine]:
+    """Yield the lines of all tasks of a service from a time on, in CloudWatch's order, page by page."""
+    pages = logs.get_paginator("filter_log_events").paginate(
+        logGroupName=service.log_group,
+        logStreamNamePrefix=f"{service.log_stream_prefix}/",
+        startTime=start,
+        **({} if end is None else {"endTime": end}),
+    )
+    for page in pages:
+        for each in page.get("events", []):
+            yield LogLine(int(each["timestamp"]), name, str(each["message"]).rstrip("\n"), str(each.get("eventId")))
+
+
+def together(parts: Iterable[Iterable[LogLine]]) -> list[LogLine]:
+    """Return the lines of several services in the order of their times."""
+    return sorted((line for part in parts for line in part), key=lambda line: line.at)
 
 
 PLUGIN = "session-manager-plugin"

@@ -1,4 +1,4 @@
-"""An ECS cluster: its services, whichever release brought them, and their tasks."""
+"""An ECS cluster: its services, whichever release brought them, their tasks, and the logs of these in CloudWatch."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from stackhand.aws.errors import CANNOT_TELL, code_of, message_of
+from stackhand.aws.errors import CANNOT_TELL, code_of, message_of, transient
 from stackhand.aws.waiting import ONCE, Retry
 from stackhand.release.context import Context
 from stackhand.release.ecs.states import ABSENT, Inventory, ServiceState, StoppedTask, started_for
-from stackhand.release.target import Target, TaskTarget
+from stackhand.release.target import Target, TaskTarget, short
 from stackhand.release.verdict import DeploymentRequest
 
 UNKNOWN_ROLE = "unable to assume the role"
@@ -19,6 +19,8 @@ SERVICES_AT_ONCE = 10
 """As many services as DescribeServices takes at once."""
 TASKS_AT_ONCE = 100
 NEWEST_STOPPED = 3
+TAIL = 30
+"""Lines of a log."""
 
 
 class Cluster:
@@ -171,3 +173,59 @@ def of(context: Context, target: Target) -> Cluster:
 def inventory_of(context: Context, *targets: Target) -> Inventory:
     """Return the active services of the cluster that releases go to."""
     return of(context, targets[0]).inventory(each.service for one in targets for each in one.services.values())
+
+
+def _stream(service: TaskTarget, task: str) -> str:
+    """Return the log stream of a task's main container."""
+    return f"{service.log_stream_prefix}/{service.container}/{short(task)}"
+
+
+def log_tail(logs: Any, service: TaskTarget, task: str) -> list[str]:
+    """Return the last lines of the main container of a task, given by ARN or id; nothing when it never wrote any."""
+    try:
+        answer = logs.get_log_events(
+            logGroupName=service.log_group,
+            logStreamName=_stream(service, task),
+            limit=TAIL,
+            startFromHead=False,
+        )
+    except Exception as error:
+        if code_of(error) == "ResourceNotFoundException":
+            return []
+        if transient(error) or code_of(error) == "AccessDeniedException":
+            return [f"(its log cannot be read: {code_of(error) or error})"]
+        raise
+    return [str(each["message"]).rstrip("\n") for each in answer["events"]][-TAIL:]
+
+
+class LogFollower:
+    """Reads what the main container of a task adds to its log.
+
+    Args:
+        task: ARN or id.
+    """
+
+    def __init__(self, logs: Any, service: TaskTarget, task: str) -> None:
+        self.logs, self.service = logs, service
+        self.stream = _stream(service, task)
+        self.token: str | None = None
+        self._reported = ""
+
+    def new_lines(self) -> list[str]:
+        """Return what was added since the last call; nothing while there is no log yet.
+
+        A log that cannot be read is reported once: whoever follows it waits for something else.
+        """
+        position: dict[str, Any] = {"nextToken": self.token} if self.token else {"startFromHead": True}
+        try:
+            answer = self.logs.get_log_events(
+                logGroupName=self.service.log_group, logStreamName=self.stream, **position
+            )
+        except Exception as error:
+            code = code_of(error)
+            if code == "ResourceNotFoundException" or transient(error) or self._reported:
+                return []
+            self._reported = f"(its log cannot be read: {code or error})"
+            return [self._reported]
+        self.token = answer.get("nextForwardToken", self.token)
+        return [str(each["message"]).rstrip("\n") for each in answer["events"]]

@@ -12,8 +12,7 @@ from stackhand.aws.diagnosis import Kind
 from stackhand.aws.errors import diagnose, failure, message_of, transient
 from stackhand.aws.waiting import Clock, Interrupted
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release.ecs import task_logs
-from stackhand.release.ecs.cluster import Cluster
+from stackhand.release.ecs.cluster import TAIL, Cluster, LogFollower
 from stackhand.release.ecs.states import StoppedTask
 from stackhand.release.target import ServiceTarget, Target, TaskTarget, short
 
@@ -76,7 +75,7 @@ class Migration:
         """
         service = self.target.tasks()[self.name]
         task = self._start(service, task_definition, started_by)
-        follower = task_logs.LogFollower(self.cloudwatch, service, service.container, task)
+        follower = LogFollower(self.cloudwatch, service, task)
         output: list[str] = []
         try:
             finished = self._wait(task, follower, output)
@@ -138,7 +137,7 @@ class Migration:
             f"ECS had started the task {each}; it {self._stop(each, 'its start was not answered')}" for each in tasks
         ]
 
-    def _wait(self, task: str, follower: task_logs.LogFollower, output: list[str]) -> StoppedTask:
+    def _wait(self, task: str, follower: LogFollower, output: list[str]) -> StoppedTask:
         began = self.clock.now()
         deadline, reported = began + self.timeout, ""
         while True:
@@ -154,10 +153,10 @@ class Migration:
                 end = self._stop(task, f"not done within {self.timeout:g} s")
                 message = f"did not end within {self.timeout:g} s, and {end}"
                 longer = "give it longer by x-aws.release.timeout (seconds), then deploy again"
-                raise self._failure(message, [f"task {task}", *output[-task_logs.TAIL :]], repair=longer)
+                raise self._failure(message, [f"task {task}", *output[-TAIL:]], repair=longer)
             self.clock.sleep(waiting.pause(self.clock.now() - began, self.poll))
 
-    def _shown(self, follower: task_logs.LogFollower) -> list[str]:
+    def _shown(self, follower: LogFollower) -> list[str]:
         lines = follower.new_lines()
         for line in lines:
             self.show(line)
@@ -172,7 +171,7 @@ class Migration:
                 return None
             raise
 
-    def _rest(self, follower: task_logs.LogFollower, output: list[str]) -> None:
+    def _rest(self, follower: LogFollower, output: list[str]) -> None:
         """CloudWatch shows a line some seconds after it was written: wait for those of a task that failed."""
         deadline = self.clock.now() + LOG_COMES_WITHIN
         quiet = 0
@@ -187,7 +186,7 @@ class Migration:
         if code == 0:
             return
         message = "ended without an exit code" if code is None else f"ended with exit code {code}"
-        raise self._failure(message, [*task.reasons(), *output[-task_logs.TAIL :]])
+        raise self._failure(message, [*task.reasons(), *output[-TAIL:]])
 
     def _abandoned(self, task: str, error: Exception) -> Failure:
         """Stop a task that nobody waits for any more, and return what to say of it."""

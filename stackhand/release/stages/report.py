@@ -16,8 +16,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
 from stackhand.project.state import State
 from stackhand.release.context import Context
-from stackhand.release.ecs import task_logs
-from stackhand.release.ecs.cluster import Cluster
+from stackhand.release.ecs.cluster import TAIL, Cluster, log_tail
 from stackhand.release.ecs.rollout import Rolling
 from stackhand.release.ecs.states import StoppedTask
 from stackhand.release.manifest import Manifest
@@ -47,7 +46,7 @@ class FailedService:
     log: list[str] = field(default_factory=list)
     hint: str = ""
 
-    def lines(self, log: int = task_logs.TAIL) -> list[str]:
+    def lines(self, log: int = TAIL) -> list[str]:
         """Return it as lines, the most telling last, with so many lines of its log."""
         shown = self.log[-log:]
         lines = [f"{self.name}: {self.message}"]
@@ -84,7 +83,7 @@ class Collector:
 
     def _log(self, service: ServiceTarget, tasks: Sequence[StoppedTask]) -> list[str]:
         for task in tasks:
-            lines = task_logs.tail(self.cloudwatch, service, service.container, task.id)
+            lines = log_tail(self.cloudwatch, service, task.id)
             if lines:
                 return lines
         return []
@@ -99,7 +98,7 @@ class Collector:
 
 def screen(parts: Sequence[FailedService]) -> list[str]:
     """Return several services' parts as one screen: they share the room for log lines."""
-    share = task_logs.TAIL // max(1, len(parts))
+    share = TAIL // max(1, len(parts))
     return [line for part in parts for line in part.lines(share)]
 
 
