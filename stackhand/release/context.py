@@ -1,4 +1,4 @@
-"""An environment, how a release waits there, and how to talk about it."""
+"""An environment: how a release waits there, how to talk about it, and what the bucket knows of it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from typing import Any
 import msgspec
 
 from stackhand.aws.waiting import ONCE, Clock, Notify, Retry
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.store import Store
+from stackhand.project import environments
 from stackhand.project.environments import Environment
 from stackhand.release import lease
-from stackhand.release.manifest import Releases
+from stackhand.release.manifest import Manifest, Releases
+from stackhand.release.target import Target, target_of
 
 
 class Pace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,3 +89,43 @@ class Context:
     def require_lease(self) -> None:
         """Go on only while the lease is ours."""
         lease.require(self.store, self.token)
+
+
+@dataclass(frozen=True)
+class EnvironmentState:
+    """What the bucket knows of an environment.
+
+    Args:
+        current: the last known good one; none before the first.
+        newest: the newest attempt.
+    """
+
+    environment: Environment
+    releases: Releases
+    current: Manifest | None
+    newest: Manifest
+
+    @property
+    def target(self) -> Target:
+        """Where its services are."""
+        return target_of(self.newest)
+
+    def services(self) -> dict[str, str]:
+        """Return the services of the last known good release and of the newest attempt, with ECS's names."""
+        targets = [*([target_of(self.current)] if self.current else []), self.target]
+        return {name: each.service for target in targets for name, each in target.services.items()}
+
+
+def find(name: str) -> EnvironmentState:
+    """Return what the bucket knows of an environment.
+
+    Raises:
+        Failure: it is not known, cannot be read, or nothing was ever released to it.
+    """
+    environment = environments.load(name)
+    releases = Releases(Store(environment))
+    current = releases.current()
+    newest = next(releases.newest_first(), current)
+    if newest is None:
+        raise Failure(f"{name} has no release yet.", next=f"./inv deploy -e {name}", code=ExitCode.UNHEALTHY)
+    return EnvironmentState(environment, releases, current, newest)

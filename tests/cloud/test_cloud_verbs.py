@@ -10,7 +10,8 @@ import pytest
 from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.project import environments
 from stackhand.release import lease, manifest, target
-from stackhand.release.cloud import environment_state, logs, status
+from stackhand.release.cloud import logs, status
+from stackhand.release.context import find
 from stackhand.release.manifest import KnownMigration, Manifest, ReleasedService
 from stackhand.release.stages import acquire
 from tests.cloud.conftest import SERVICES, Cloud
@@ -90,7 +91,7 @@ def test_releases_from_before_an_environment_was_destroyed_are_history_and_no_wa
 ) -> None:
     cloud.context.releases.forget()
     with pytest.raises(Failure, match="staging has no release yet"):
-        environment_state.find("staging")
+        find("staging")
     reborn = released.but(id=manifest.new_id("reborn"), commit="reborn")
     cloud.context.releases.make_current(reborn)
     for to in ("", "first"):
@@ -226,7 +227,7 @@ def test_exec_needs_its_plugin_and_a_task(
 def test_an_environment_without_a_release_says_so(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environments, "load", lambda _name: cloud.environment)
     with pytest.raises(Failure) as found:
-        environment_state.find("staging")
+        find("staging")
     assert found.value.what == "staging has no release yet."
 
 

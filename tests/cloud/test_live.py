@@ -10,8 +10,9 @@ import pytest
 
 from stackhand.cli.failure import Exit, ExitCode
 from stackhand.project import environments
-from stackhand.release.cloud import environment_state, live
+from stackhand.release.cloud import live
 from stackhand.release.cloud.live import Live, LiveCheck
+from stackhand.release.context import find
 from tests.cloud.conftest import SERVICES, Cloud, _repository
 from tests.cloud.fake_rollout import ACCOUNT, CLUSTER, REGION
 from tests.cloud.test_stages import release
@@ -28,7 +29,7 @@ def running(held: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
 def found(monkeypatch: pytest.MonkeyPatch, told: str = "") -> dict[str, LiveCheck]:
     """What each check says, by its name; and CloudWatch of the alarm's action, which moto has no history of."""
     monkeypatch.setattr(live, "_action", lambda *_: told)
-    return {each.name: each for each in live.checks(Live(environment_state.find("staging"), polls=(0.0, 0.0)))}
+    return {each.name: each for each in live.checks(Live(find("staging"), polls=(0.0, 0.0)))}
 
 
 def alarms(cloud: Cloud) -> str:
@@ -124,4 +125,4 @@ def test_the_access_log_of_an_existing_load_balancer_is_its_owners(
 ) -> None:
     environment = replace(running.environment, variables={"load_balancer": "shared"})
     monkeypatch.setattr(environments, "load", lambda _name: environment)
-    assert [*live.records(Live(environment_state.find("staging"), polls=(0.0, 0.0)))] == []
+    assert [*live.records(Live(find("staging"), polls=(0.0, 0.0)))] == []

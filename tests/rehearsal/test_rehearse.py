@@ -14,9 +14,10 @@ pytestmark = [pytest.mark.compose, pytest.mark.slow, pytest.mark.timeout(900)]
 
 LIVE = """
 import json, sys
-from stackhand.release.cloud import environment_state, live
+from stackhand.release.cloud import live
+from stackhand.release.context import find
 
-found = live.checks(live.Live(environment_state.find(sys.argv[1]), polls=(0.0, 0.0)))
+found = live.checks(live.Live(find(sys.argv[1]), polls=(0.0, 0.0)))
 print(json.dumps({each.name: each.verdict for each in found}))
 """
 """What `./inv check -e NAME --live` asks, without half a minute for an alarm that the emulator does not deliver."""

@@ -9,9 +9,7 @@ from stackhand.aws.waiting import Interrupted
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import writer
-from stackhand.release.cloud import environment_state
-from stackhand.release.cloud.environment_state import EnvironmentState
-from stackhand.release.context import Context
+from stackhand.release.context import Context, EnvironmentState, find
 from stackhand.release.ecs import cluster, job_task
 from stackhand.release.ecs.job_task import Migration
 from stackhand.release.images import provenance, signature
@@ -41,7 +39,7 @@ def run(name: str, *, environment: str) -> None:
     Raises:
         Failure: there is no such job or release, its image is not signed, or its exit code is not 0.
     """
-    state = environment_state.find(environment)
+    state = find(environment)
     context = Context(state.environment, console.notify, console.notify)
     current = _released(state, name)
     definition = _definition(state, current, name)

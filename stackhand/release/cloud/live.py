@@ -12,8 +12,7 @@ import msgspec
 from stackhand.aws.errors import code_of, failure_of
 from stackhand.cli import console
 from stackhand.cli.failure import Exit, ExitCode
-from stackhand.release.cloud import environment_state
-from stackhand.release.cloud.environment_state import EnvironmentState
+from stackhand.release.context import EnvironmentState, find
 from stackhand.release.ecs.cluster import Cluster
 from stackhand.release.target import Targets
 from stackhand.system import waiting
@@ -42,7 +41,7 @@ def check(*, environment: str, json: bool) -> None:
         Failure: it is not known, or nothing was ever released to it.
         Exit: something does not work.
     """
-    found = checks(Live(environment_state.find(environment)))
+    found = checks(Live(find(environment)))
     if json:
         console.document({"environment": environment, "checks": found})
     else:

@@ -20,7 +20,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import since_of, writer
 from stackhand.infrastructure.services import privileges
 from stackhand.project import inherited
-from stackhand.release.cloud import environment_state
+from stackhand.release.context import find
 from stackhand.release.ecs.cluster import Cluster
 from stackhand.release.target import Target, TaskTarget, short
 
@@ -62,8 +62,8 @@ def show(services: Sequence[str], *, environment: str, follow: bool, since: str,
     Raises:
         Failure: a service is not known, or CloudWatch refuses.
     """
-    state = environment_state.find(environment)
-    names = environment_state.chosen(state.target, list(services), jobs=True)
+    state = find(environment)
+    names = _chosen(state.target, services, state.target.tasks())
     cloudwatch = state.environment.client("logs")
     start = since_of(since) if since else datetime.now(UTC) - DEFAULT_SPAN
     write = writer(names)
@@ -74,6 +74,22 @@ def show(services: Sequence[str], *, environment: str, follow: bool, since: str,
         write(line.service, line.text)
     if follow:
         _follow(cloudwatch, chosen, begin, first, write)
+
+
+def _chosen(target: Target, services: Sequence[str], known: Mapping[str, TaskTarget]) -> list[str]:
+    """Return the services that were named, of those that are known; all services when none was.
+
+    Raises:
+        Failure: one is not known.
+    """
+    unknown = [name for name in services if name not in known]
+    if unknown:
+        raise Failure(
+            f"There is no service {unknown[0]!r} in {target.environment}.",
+            evidence=[f"known: {', '.join(known)}"],
+            code=ExitCode.USAGE,
+        )
+    return [*(services or target.services)]
 
 
 def _follow(
@@ -174,8 +190,8 @@ def execute(*, environment: str, service: str, command: str) -> None:
     Raises:
         Failure: there is no task, ECS Exec is not enabled for it, or its plugin is not here.
     """
-    state = environment_state.find(environment)
-    name = environment_state.chosen(state.target, [service])[0]
+    state = find(environment)
+    name = _chosen(state.target, [service], state.target.services)[0]
     if shutil.which(PLUGIN) is None:
         raise Failure(
             f"There is no {PLUGIN} on PATH, and ECS Exec needs it.",

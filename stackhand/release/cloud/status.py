@@ -14,7 +14,7 @@ from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.infrastructure.store import Conflict, Store
 from stackhand.project import environments
 from stackhand.release import lease
-from stackhand.release.cloud.environment_state import EnvironmentState, find
+from stackhand.release.context import EnvironmentState, find
 from stackhand.release.ecs.cluster import Cluster
 from stackhand.release.ecs.states import ABSENT, Inventory, ServiceState
 from stackhand.release.manifest import Manifest, Releases
