@@ -90,7 +90,7 @@ def restart(c: Context, service: Sequence[str]) -> None:
 def run(c: Context, job: str, environment: str = "") -> None:
     """Run a job once, and show its log and exit code."""
     if environment:
-        from stackhand.release.cloud import jobs as released
+        from stackhand.release import jobs as released
 
         released.run(job, environment=environment)
     else:

@@ -9,8 +9,7 @@ import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import environments
-from stackhand.release import target
-from stackhand.release.cloud import jobs
+from stackhand.release import jobs, target
 from stackhand.release.manifest import Manifest
 from stackhand.release.stages import migration, preflight, prepare, reschedule, rollback, submit, verification
 from tests.cloud.conftest import Cloud

@@ -156,13 +156,20 @@ def _fault(image: SignedImage) -> str:
     return f"the signature of {image.repository}@{image.digest} is {WRONG}"
 
 
-def require(environment: Environment, images: Iterable[SignedImage]) -> list[str]:
-    """Refuse a new release whose images are not signed; return what was not checked.
+def require(environment: Environment, images: Iterable[SignedImage], remedy: str = "") -> list[str]:
+    """Refuse images that are not signed; return what was not checked.
+
+    Args:
+        environment: whose they are.
+        images: that are to run.
+        remedy: by default what makes them anew, for a new release.
 
     Raises:
         Failure: the pinned key did not sign an image as what it is said to be.
     """
     checked = check(environment, images)
+    if remedy and checked.refused:
+        raise refusal(environment, checked, remedy)
     if any(each.misplaced for each in checked.wrong):
         raise refusal(environment, checked, f"./inv plan -e {environment.name} shows what Terraform would fix")
     if checked.refused:

@@ -22,7 +22,7 @@ from stackhand.project.stack.model import Service
 from stackhand.release.checkout import export, git, source
 from stackhand.release.context import Context
 from stackhand.release.ecs.cluster import Cluster
-from stackhand.release.ecs.job_task import Migration
+from stackhand.release.jobs import Migration
 from stackhand.release.manifest import KnownMigration, Manifest, Releases
 from stackhand.release.target import Target, target_of
 from stackhand.release.verdict import Verdict

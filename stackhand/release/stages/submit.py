@@ -120,7 +120,9 @@ def resume(context: Context, manifest: Manifest, good: Manifest | None) -> Manif
         Failure: as for `roll`, or an image is not signed.
     """
     _require_tasks(context, manifest)
-    _require_signed(context, manifest)
+    images = provenance.of_release(context, manifest)
+    for note in signature.require(context.environment, images, f"./inv rollback -e {context.environment.name}"):
+        context.note(note)
     return _request_and_watch(context, manifest, good)
 
 
@@ -131,14 +133,6 @@ def _require_tasks(context: Context, manifest: Manifest) -> None:
     target = target_of(manifest)
     with suppress(BotoCoreError, ClientError):
         states.require_tasks(context, target, cluster.inventory_of(context, target))
-
-
-def _require_signed(context: Context, manifest: Manifest) -> None:
-    checked = signature.check(context.environment, provenance.of_release(context, manifest))
-    if checked.refused:
-        raise signature.refusal(context.environment, checked, f"./inv rollback -e {context.environment.name}")
-    for note in checked.notes:
-        context.note(note)
 
 
 def _request_and_watch(context: Context, manifest: Manifest, good: Manifest | None) -> Manifest:

@@ -1,4 +1,7 @@
-"""The task of one job on ECS, run to its end; its exit code decides."""
+"""The task of one job on ECS, run to its end; its exit code decides.
+
+It is a migration before a rollout, or what `./inv run JOB -e ENVIRONMENT` starts: of the last known good release, once.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +14,23 @@ from stackhand.aws import waiting
 from stackhand.aws.diagnosis import Kind
 from stackhand.aws.errors import diagnose, failure, message_of, transient
 from stackhand.aws.waiting import Clock, Interrupted
+from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.loglines import writer
+from stackhand.release.context import Context, EnvironmentState, find
 from stackhand.release.ecs.cluster import TAIL, Cluster, LogFollower
 from stackhand.release.ecs.states import StoppedTask
-from stackhand.release.target import ServiceTarget, Target, TaskTarget, short
+from stackhand.release.images import provenance, signature
+from stackhand.release.manifest import Manifest
+from stackhand.release.target import ServiceTarget, Target, TaskTarget, short, target_of
 
 POLL = 1.0
-
 LOG_COMES_WITHIN = 5.0
-
 CAPACITY = 3
 """How often to ask when there is no place for the task, or ECS does not know the new definition yet."""
-
 STOPS_WITHIN = 60.0
-
 LONGEST_NAME = 36
 """Letters that ECS takes of who started a task."""
-
-NEXT = "fix it, then deploy again"
 
 
 @dataclass
@@ -36,11 +38,7 @@ class Migration:
     """The task of one job; or of one service, whose command is another one then.
 
     Args:
-        cluster: where it runs.
-        cloudwatch: boto3's client for logs.
-        target: where.
-        name: of the service.
-        clock: the time.
+        name: of the job or service.
         count: told again and again how long it runs and the last line of its log.
         poll: seconds between two looks, at most.
         timeout: seconds after which it is stopped.
@@ -83,9 +81,11 @@ class Migration:
             raise
         except Exception as error:
             raise self._abandoned(task, error) from error
-        if finished.exit_code(service.container) != 0:
+        code = finished.exit_code(service.container)
+        if code != 0:
             self._rest(follower, output)
-        self._judge(finished, service, output)
+            message = "ended without an exit code" if code is None else f"ended with exit code {code}"
+            raise self._failure(message, [*finished.reasons(), *output[-TAIL:]])
         return output
 
     def _start(self, service: TaskTarget, task_definition: str, started_by: str) -> str:
@@ -181,13 +181,6 @@ class Migration:
             output += self._shown(follower)
             quiet = quiet + 1 if len(output) == before else 0
 
-    def _judge(self, task: StoppedTask, service: TaskTarget, output: list[str]) -> None:
-        code = task.exit_code(service.container)
-        if code == 0:
-            return
-        message = "ended without an exit code" if code is None else f"ended with exit code {code}"
-        raise self._failure(message, [*task.reasons(), *output[-TAIL:]])
-
     def _abandoned(self, task: str, error: Exception) -> Failure:
         """Stop a task that nobody waits for any more, and return what to say of it."""
         if isinstance(error, Interrupted):
@@ -209,14 +202,77 @@ class Migration:
         return "was stopped"
 
     def _failure(
-        self, what: str, evidence: list[str], code: ExitCode = ExitCode.DEPLOY_FAILED, repair: str = NEXT
+        self, what: str, evidence: list[str], code: ExitCode = ExitCode.DEPLOY_FAILED, repair: str = ""
     ) -> Failure:
-        return Failure(
-            f"{self.the_job} {what}; no service was changed.",
-            evidence=evidence,
-            next=repair,
-            code=code,
+        what = f"{self.the_job} {what}; no service was changed."
+        return Failure(what, evidence=evidence, next=repair or "fix it, then deploy again", code=code)
+
+
+class JobRun(Migration):
+    """The task of a job that somebody starts; no release depends on it."""
+
+    def _failure(self, what: str, evidence: list[str], code: ExitCode = ExitCode.FAILED, repair: str = "") -> Failure:
+        repair = repair or f"fix it, then ./inv run {self.name} -e {self.target.environment}"
+        code = code if code is ExitCode.INTERRUPTED else ExitCode.FAILED
+        return Failure(f"The job {self.name} {what}.", evidence=evidence, next=repair, code=code)
+
+
+def run(name: str, *, environment: str) -> None:
+    """Run a job, show its log as it comes, and tell its exit code.
+
+    Raises:
+        Failure: there is no such job or release, its image is not signed, or its exit code is not 0.
+    """
+    state = find(environment)
+    context = Context(state.environment, console.notify, console.notify)
+    current = _released(state, name)
+    definition = _definition(state, current, name)
+    images = provenance.of_definitions(context, {name: definition}, current.commit)
+    for note in signature.require(state.environment, images, f"./inv deploy -e {environment}"):
+        console.notify(note)
+    target, write = target_of(current), writer([name])
+    console.notify(f"{name} of {current.commit[:12]}: {short(definition)}")
+    task = JobRun(
+        Cluster(context.ecs, target.cluster, context.retry),
+        context.cloudwatch,
+        target,
+        name,
+        context.clock,
+        lambda _: None,  # its own lines are what there is to see
+        show=lambda line: write(name, line),
+        timeout=target.jobs[name].timeout or context.pace.migration,
+    )
+    with context.clock.listening():
+        try:
+            task.run(definition, f"run-{secrets.token_hex(8)}")
+        except Interrupted:
+            raise Failure(f"Interrupted; {name} was not started.", code=ExitCode.INTERRUPTED) from None
+    console.write(f"{name}: exit code 0")
+
+
+def _released(state: EnvironmentState, name: str) -> Manifest:
+    """Return the last known good release, which has the job."""
+    where = state.environment.name
+    if state.current is None:
+        raise Failure(f"{where} has no good release yet.", next=f"./inv deploy -e {where}", code=ExitCode.UNHEALTHY)
+    jobs = target_of(state.current).jobs
+    if name not in jobs:
+        raise Failure(
+            f"{where} has no job {name!r}.", evidence=[f"jobs: {', '.join(jobs) or 'none'}"], code=ExitCode.USAGE
         )
+    return state.current
+
+
+def _definition(state: EnvironmentState, current: Manifest, name: str) -> str:
+    """Return the job's task definition; a release that does not replace the services has none for what runs before."""
+    if name in current.scheduled:
+        return current.scheduled[name].task_definition
+    for each in (current, *state.releases.newest_first()):
+        if each.good and each.id <= current.id and name in each.jobs:
+            return each.jobs[name]
+    where = state.environment.name
+    what = f"No good release of {where} has a task definition of {name}."
+    raise Failure(what, next=f"./inv deploy -e {where}", code=ExitCode.UNHEALTHY)
 
 
 def elapsed(seconds: float) -> str:
