@@ -23,7 +23,7 @@ import psutil
 
 from bench import plan
 from bench.clock import machine
-from stackhand.release.cloud import logs
+from stackhand.release import logs
 from stackhand.system import waiting
 from stackhand.system.roots import CONTENT
 from tests.checkout import free_ports

@@ -14,9 +14,8 @@ from stackhand.infrastructure.check.interfaces import InterfaceUse
 from stackhand.infrastructure.plan.plan import SHOWN, PlanDocument
 from stackhand.infrastructure.services.existing import ExistingResource
 from stackhand.project.stack.probes import ProbeReport
-from stackhand.release import target
+from stackhand.release import status, target
 from stackhand.release.checkout import source
-from stackhand.release.cloud import status
 from stackhand.release.context import Context
 from stackhand.release.ecs import task_definitions
 from stackhand.release.ecs.cluster import Cluster

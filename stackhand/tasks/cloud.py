@@ -13,7 +13,7 @@ from stackhand.tasks.verb import task
 @task(help={"environment": ENVIRONMENT, "json": "one JSON document on stdout"})
 def status(c: Context, environment: str, json: bool = False) -> None:
     """Show what runs in an environment, and who deployed it."""
-    from stackhand.release.cloud import status as module
+    from stackhand.release import status as module
 
     module.status(environment=environment, json=json)
 
@@ -32,7 +32,7 @@ def logs(
     c: Context, environment: str, service: Sequence[str], follow: bool = False, since: str = "", lines: int = 100
 ) -> None:
     """Show the logs of an environment's tasks."""
-    from stackhand.release.cloud import logs as module
+    from stackhand.release import logs as module
 
     module.show(service, environment=environment, follow=follow, since=since, lines=lines)
 
@@ -47,7 +47,7 @@ def logs(
 )
 def execute(c: Context, environment: str, service: str, command: str = "sh") -> None:
     """Run a command, by default a shell, in a task."""
-    from stackhand.release.cloud import logs as module
+    from stackhand.release import logs as module
 
     module.execute(environment=environment, service=service, command=command)
 
@@ -55,7 +55,7 @@ def execute(c: Context, environment: str, service: str, command: str = "sh") -> 
 @task(help={"environment": ENVIRONMENT, "lines": "maximum", "json": "one JSON document on stdout"})
 def releases(c: Context, environment: str, lines: int = 20, json: bool = False) -> None:
     """Show the releases of an environment and their verdicts."""
-    from stackhand.release.cloud import status as module
+    from stackhand.release import status as module
 
     module.releases(environment=environment, lines=lines, json=json)
 
@@ -63,7 +63,7 @@ def releases(c: Context, environment: str, lines: int = 20, json: bool = False) 
 @task(help={"environment": ENVIRONMENT, "yes": "do not ask for the environment's name"})
 def unlock(c: Context, environment: str, yes: bool = False) -> None:
     """Show who holds an environment's lease, and take it away."""
-    from stackhand.release.cloud import status as module
+    from stackhand.release import status as module
 
     module.unlock(environment=environment, yes=yes)
 

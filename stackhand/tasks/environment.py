@@ -175,7 +175,7 @@ def check_project(
 ) -> None:
     """Check what AWS would refuse or do differently."""
     if live and environment:
-        from stackhand.release.cloud import live as module
+        from stackhand.release import live as module
 
         module.check(environment=environment, json=json)
         return

@@ -9,8 +9,7 @@ import pytest
 
 from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.project import environments
-from stackhand.release import lease, manifest, target
-from stackhand.release.cloud import logs, status
+from stackhand.release import lease, logs, manifest, status, target
 from stackhand.release.context import find
 from stackhand.release.manifest import KnownMigration, Manifest, ReleasedService
 from stackhand.release.stages import acquire

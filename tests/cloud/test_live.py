@@ -10,9 +10,9 @@ import pytest
 
 from stackhand.cli.failure import Exit, ExitCode
 from stackhand.project import environments
-from stackhand.release.cloud import live
-from stackhand.release.cloud.live import Live, LiveCheck
+from stackhand.release import live
 from stackhand.release.context import find
+from stackhand.release.live import Live, LiveCheck
 from tests.cloud.conftest import SERVICES, Cloud, _repository
 from tests.cloud.fake_rollout import ACCOUNT, CLUSTER, REGION
 from tests.cloud.test_stages import release

@@ -9,8 +9,7 @@ import pytest
 
 from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.project import environments
-from stackhand.release import target, verbs
-from stackhand.release.cloud import status
+from stackhand.release import status, target, verbs
 from stackhand.release.context import Pace
 from stackhand.release.ecs import states
 from stackhand.release.manifest import Manifest, ReleasedService

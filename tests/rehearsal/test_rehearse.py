@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.compose, pytest.mark.slow, pytest.mark.timeout(900)]
 
 LIVE = """
 import json, sys
-from stackhand.release.cloud import live
+from stackhand.release import live
 from stackhand.release.context import find
 
 found = live.checks(live.Live(find(sys.argv[1]), polls=(0.0, 0.0)))

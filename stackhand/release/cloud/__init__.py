@@ -1,1 +1,0 @@
-"""What runs in an environment: its state, its logs, its jobs."""
