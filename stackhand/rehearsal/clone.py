@@ -12,7 +12,7 @@ from stackhand.ansible.events import EVENTS
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers.images import stream
 from stackhand.project.state import LOCK_HELD
-from stackhand.release.checkout import export, git
+from stackhand.release.images import checkout
 from stackhand.system import roots
 from stackhand.system.roots import CONTENT, PROJECT
 
@@ -51,7 +51,7 @@ class Clone:
         path.parent.mkdir(parents=True, exist_ok=True)
         clone = cls(path)
         clone.git("rev-parse", "HEAD", folder=PROJECT)  # whose refusal says more than that of a clone
-        top, place = export.placed(PROJECT)
+        top, place = checkout.placed(PROJECT)
         clone = cls(path, place)
         clone.git("clone", "--quiet", str(top), str(path), folder=PROJECT)
         if PROJECT == CONTENT:
@@ -81,7 +81,7 @@ class Clone:
 
     def clone_submodules(self, origin: Path, target: Path) -> None:
         """Clone the submodules that a checkout has, at the commits that it has recorded."""
-        for name, commit in git.submodules(origin, ["."]).items():
+        for name, commit in checkout.submodules(origin).items():
             if (origin / name / ".git").exists():
                 self.git("clone", "--quiet", "--no-checkout", str(origin / name), str(target / name), folder=origin)
                 self.git("checkout", "--quiet", commit, folder=target / name)
@@ -116,8 +116,8 @@ class Clone:
             Failure: it cannot be done.
         """
         try:
-            return git.run(*args, folder=folder or self.path)
-        except git.NoGit as failure:
+            return checkout.run(*args, folder=folder or self.path)
+        except checkout.NoGit as failure:
             raise Failure(
                 "A rehearsal needs the git history of this checkout, which git cannot read.",
                 evidence=[failure.what, *failure.evidence],

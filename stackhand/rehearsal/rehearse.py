@@ -21,7 +21,7 @@ from stackhand.rehearsal.clone import Clone
 from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.resources import Resources
 from stackhand.rehearsal.scenario import Rehearsal, RehearsalOutput, Step
-from stackhand.release.checkout import export
+from stackhand.release.images import checkout
 from stackhand.system import waiting
 from stackhand.system.roots import PROJECT
 
@@ -133,7 +133,7 @@ def _clear(resources: Resources | None = None) -> list[str]:
 def _keep_logs() -> None:
     """Keep what the verbs logged in the clone, which goes: Terraform's output, reports of releases."""
     try:
-        written = CLONE / export.placed(PROJECT)[1] / ".stackhand" / "logs"
+        written = CLONE / checkout.placed(PROJECT)[1] / ".stackhand" / "logs"
     except Failure:  # without a repository there is no clone
         return
     if written.is_dir():

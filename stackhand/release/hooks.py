@@ -7,7 +7,7 @@ from typing import Any
 
 from stackhand.project import environments
 from stackhand.project.hooks import HookFacts, Hooks
-from stackhand.release.checkout import source
+from stackhand.release.images import source
 
 
 def of(playbook: str, options: Mapping[str, Any], *, skip: bool = False, again: str = "") -> Hooks:

@@ -15,12 +15,11 @@ from stackhand.infrastructure.plan.plan import SHOWN, PlanDocument
 from stackhand.infrastructure.services.existing import ExistingResource
 from stackhand.project.stack.probes import ProbeReport
 from stackhand.release import status, target
-from stackhand.release.checkout import source
 from stackhand.release.context import Context
 from stackhand.release.ecs import task_definitions
 from stackhand.release.ecs.cluster import Cluster
 from stackhand.release.ecs.states import ABSENT, ServiceState
-from stackhand.release.images import build, registry
+from stackhand.release.images import registry, source
 from stackhand.release.manifest import KnownMigration, Manifest
 from stackhand.release.target import ServiceTarget, Target, target_of
 
@@ -188,7 +187,7 @@ def _pending(
 def _commit() -> str:
     """Return the commit of this checkout, marked when files differ from it; a plan may be made without any."""
     try:
-        return source.choose(tag="", dirty=True, folders=build.sources()).commit
+        return source.choose(tag="", dirty=True, folders=source.sources()).commit
     except Failure:
         return "unknown"
 

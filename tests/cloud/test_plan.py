@@ -11,8 +11,8 @@ import pytest
 from stackhand.aws.session import session
 from stackhand.infrastructure import account, bucket
 from stackhand.release import lease, plan
-from stackhand.release.checkout import source
 from stackhand.release.context import Context
+from stackhand.release.images import source
 from stackhand.release.manifest import KnownMigration
 from tests.checkout import ROOT
 from tests.cloud.conftest import Cloud

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release.checkout import source
 from stackhand.release.heartbeat import Held
-from stackhand.release.images import build, registry
+from stackhand.release.images import build, registry, source
 from stackhand.release.manifest import Manifest, ReleasedService
 from stackhand.release.stages import acquire, migration
 from stackhand.release.target import parse, target_of
@@ -24,7 +23,7 @@ from tests.cloud.repository import Repository
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     found = Repository(tmp_path / "shop")
     monkeypatch.setattr(source, "PROJECT", found.path)
-    monkeypatch.setattr(build, "sources", lambda: ["."])
+    monkeypatch.setattr(source, "sources", lambda: ["."])
     return found
 
 

@@ -14,8 +14,7 @@ import pytest
 from stackhand.cli.failure import Failure
 from stackhand.project.stack.model import Build, Service, Stack
 from stackhand.project.stack.xaws import Fargate, Scale
-from stackhand.release.checkout import export, source
-from stackhand.release.images import build
+from stackhand.release.images import build, checkout, source
 from tests.cloud.repository import Repository
 from tests.engines import use
 
@@ -29,7 +28,7 @@ def repository(tmp_path: Path) -> Repository:
 
 def content(root: Path, commit: str, paths: Sequence[str] = (".",), *, dirty: bool = False) -> dict[str, str]:
     """Return what an export has, by name: the text, or where a link leads; with a star when it can be executed."""
-    with export.exported(root, commit, paths, dirty=dirty) as folder:
+    with checkout.exported(root, commit, paths, dirty=dirty) as folder:
         return dict(sorted(_entry(path, folder) for path in folder.rglob("*") if path.is_symlink() or path.is_file()))
 
 
@@ -56,7 +55,7 @@ def test_a_commit_is_exported_whole_and_without_what_git_ignores_or_was_written_
     repository.write("kept", "changed, and git is not to look")
     umask = os.umask(0o077)
     try:
-        with export.exported(repository.path, head, ["."], dirty=False) as folder:
+        with checkout.exported(repository.path, head, ["."], dirty=False) as folder:
             modes = {path.name: path.stat().st_mode & 0o777 for path in (folder, folder / "service", folder / "file")}
         found = content(repository.path, head)
     finally:
@@ -81,7 +80,7 @@ def test_only_the_folders_of_the_images_are_exported_where_they_are_in_a_reposit
     root = repository.path / "shop"
     assert set(content(root, head, ["service"])) == {"service/app"}
     for dirty in (False, True):
-        with export.exported(root, head, ["service", "../shared"], dirty=dirty) as folder:
+        with checkout.exported(root, head, ["service", "../shared"], dirty=dirty) as folder:
             assert folder.name == "shop"
             assert (folder / "../shared/lib/code").is_file()
             assert not (folder / "../other").exists()
@@ -97,15 +96,15 @@ def test_a_submodule_is_exported_as_the_commit_has_it_or_named_when_it_is_not_he
     head = repository.commit("one")
     inner = repository.path / "library"
     (inner / "ignored").write_text("x", encoding="utf-8")
-    clean = export.digest(repository.path, ["."])
+    clean = checkout.digest(repository.path, ["."])
     (inner / "file").write_text("changed", encoding="utf-8")
     assert content(repository.path, head)["library/file"] == "of the library"
     changed = content(repository.path, head, dirty=True)
     assert (changed["library/file"], "library/ignored" in changed) == ("changed", False)
     (inner / "new").write_text("x", encoding="utf-8")
-    digests = {clean, export.digest(repository.path, ["."])}
+    digests = {clean, checkout.digest(repository.path, ["."])}
     (inner / "new").write_text("y", encoding="utf-8")
-    assert len({*digests, export.digest(repository.path, ["."])}) == 3
+    assert len({*digests, checkout.digest(repository.path, ["."])}) == 3
 
     library.write("part/Dockerfile", "FROM scratch")
     library.commit("with a part")
@@ -148,7 +147,7 @@ def test_a_file_of_git_lfs_is_never_built_into_an_image_as_its_pointer(repositor
     ],
 )
 def test_folders_are_named_once(paths: list[str], wanted: list[str]) -> None:
-    assert export.below(paths) == wanted
+    assert checkout.below(paths) == wanted
 
 
 @pytest.mark.compose
@@ -209,4 +208,4 @@ def test_what_is_not_released_needs_no_commit(monkeypatch: pytest.MonkeyPatch) -
         "b": service("../../tools", None),
     }
     monkeypatch.setattr(build.compose, "stack_of", lambda root: Stack("shop", root, services))
-    assert build.sources() == [".", "../shared/api"]
+    assert source.sources() == [".", "../shared/api"]

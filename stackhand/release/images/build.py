@@ -6,7 +6,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,10 +21,8 @@ from stackhand.infrastructure.store import Store
 from stackhand.project import inherited
 from stackhand.project.environments import Environment
 from stackhand.project.stack.dockerfile import TARGET
-from stackhand.project.stack.model import Build, Service
-from stackhand.project.stack.xaws import Fargate
-from stackhand.release.checkout import export, source
-from stackhand.release.images import provenance, registry, sbom, signature
+from stackhand.project.stack.model import Service
+from stackhand.release.images import checkout, provenance, registry, sbom, signature, source
 from stackhand.release.target import Repository
 from stackhand.system.roots import PROJECT
 
@@ -147,27 +145,6 @@ MISSED = re.compile(r'failed to compute cache key: .*"(/[^"]*)": not found')
 """What BuildKit says of a COPY whose source is not in the context."""
 
 
-def sources() -> list[str]:
-    """Return what images are built from, relative to the checkout: the checkout, and what Compose names beside it."""
-    released = [each for each in compose.stack_of(PROJECT).services.values() if isinstance(each.aws, Fargate)]
-    return export.below([".", *_contexts(released)])
-
-
-def _contexts(services: Iterable[Service]) -> list[str]:
-    """Return the folders that builds see, and those of Dockerfiles elsewhere."""
-    builds = [service.build for service in services if service.build]
-    return [*(_context(build) for build in builds), *(str(Path(_dockerfile(build)).parent) for build in builds)]
-
-
-def _context(build: Build) -> str:
-    """Return the folder that a build sees, relative to the checkout also where Compose has it written out."""
-    return os.path.relpath(build.context, PROJECT) if Path(build.context).is_absolute() else build.context
-
-
-def _dockerfile(build: Build) -> str:
-    return str(Path(_context(build)) / build.dockerfile)
-
-
 def build(
     wanted: Mapping[str, str], commit: str, architecture: str, notify: Notify, pinned: Mapping[str, str] | None = None
 ) -> Iterator[str]:
@@ -187,7 +164,7 @@ def build(
     services = [stack.service(name) for name in wanted]
     _require_same(commit)
     dirty = commit != source.clean(commit)
-    with export.exported(PROJECT, source.clean(commit), export.below(_contexts(services)), dirty=dirty) as folder:
+    with checkout.exported(PROJECT, source.clean(commit), source.contexts(services), dirty=dirty) as folder:
         for service in services:
             notify(f"building {service.name}")
             image = f"{wanted[service.name]}:{commit}"
@@ -202,7 +179,7 @@ def _require_same(commit: str) -> None:
     """Refuse changes that came while the release was under way: its name would tell of others."""
     if commit == source.clean(commit):
         return
-    if (built := source.choose(tag="", dirty=True, folders=sources()).commit) != commit:
+    if (built := source.choose(tag="", dirty=True, folders=source.sources()).commit) != commit:
         raise Failure(
             "Files in this checkout changed since the deploy started, so the images would not match their commit.",
             evidence=[f"it started as {commit}", f"and is now {built}"],
@@ -217,7 +194,7 @@ def _unexported(service: Service, lines: list[str], folder: Path) -> Failure | N
     What the export has too is kept from the build by .dockerignore, or is of another stage.
     """
     assert service.build is not None  # noqa: S101 - see command
-    here, there = PROJECT / _context(service.build), folder / _context(service.build)
+    here, there = PROJECT / source.context(service.build), folder / source.context(service.build)
     wanted = {match[1].strip("/") for line in lines for match in MISSED.finditer(line)}
     missing = {path for path in wanted if (here / path).exists() and not (there / path).exists()}
     if not missing:
@@ -241,14 +218,16 @@ def command(
     arguments = {**service.build.args, "REVISION": tag, "CREATED": created}
     labels = {"revision": tag, "created": created, "source": _source()}
     args = ["docker", "build", "--progress", "plain", "--provenance=false", "--platform", PLATFORMS[architecture]]
-    args += ["--file", _dockerfile(service.build), "--tag", image]
+    args += ["--file", source.dockerfile(service.build), "--tag", image]
     args += [f"--build-context={base}=docker-image://{base}@{digest}" for base, digest in pinned.items()]
     args += [f"--build-arg={key}={value}" for key, value in arguments.items()]
     args += [f"--label=org.opencontainers.image.{key}={value}" for key, value in labels.items() if value]
     args += [f"--secret=id=ca,src={Path(certificates() or os.devnull).absolute()}"]
-    if re.search(rf"^FROM .* AS {TARGET}$", _text(folder / _dockerfile(service.build)), re.MULTILINE | re.IGNORECASE):
+    if re.search(
+        rf"^FROM .* AS {TARGET}$", _text(folder / source.dockerfile(service.build)), re.MULTILINE | re.IGNORECASE
+    ):
         args += ["--target", TARGET]
-    return [*args, _context(service.build)]
+    return [*args, source.context(service.build)]
 
 
 def _text(path: Path) -> str:

@@ -26,11 +26,11 @@ from stackhand.infrastructure.store import Store
 from stackhand.project.environments import Environment
 from stackhand.project.stack.xaws import Fargate, Job
 from stackhand.release import manifest
-from stackhand.release.checkout.source import COMMIT
 from stackhand.release.context import Context
 from stackhand.release.ecs.task_definitions import PLACEHOLDER, running
 from stackhand.release.images import sbom
 from stackhand.release.images.signature import SignedImage
+from stackhand.release.images.source import COMMIT
 from stackhand.release.manifest import Manifest, Releases
 from stackhand.release.target import Target, containers
 from stackhand.system.roots import PROJECT

@@ -8,7 +8,7 @@ from typing import Any
 from stackhand.aws.errors import code_of
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
-from stackhand.release.checkout.source import COMMIT, Source, clean
+from stackhand.release.images.source import COMMIT, Source, clean
 from stackhand.release.target import Repository, ServiceTarget, Target
 from stackhand.system.waiting import polls
 

@@ -15,10 +15,9 @@ from stackhand.infrastructure.store import Store
 from stackhand.project.environments import Environment
 from stackhand.release import heartbeat, lease
 from stackhand.release.action import OnEnvironment
-from stackhand.release.checkout import source
-from stackhand.release.checkout.source import Source
 from stackhand.release.context import Context
-from stackhand.release.images import build, registry
+from stackhand.release.images import registry, source
+from stackhand.release.images.source import Source
 from stackhand.release.manifest import Manifest
 from stackhand.release.stages import submit
 from stackhand.release.target import target_of
@@ -98,7 +97,7 @@ def _request(environment: str, commit: str, timeout: float) -> heartbeat.LeaseRe
 
 def _source(context: Context, request: Request) -> Source:
     """Return what is to be released, when it may be."""
-    chosen = source.choose(tag=request.tag, dirty=request.dirty, folders=build.sources())
+    chosen = source.choose(tag=request.tag, dirty=request.dirty, folders=source.sources())
     current = context.releases.current()
     if chosen.name or not chosen.here:
         target = target_of(current) if current else None

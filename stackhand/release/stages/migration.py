@@ -19,9 +19,9 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.services import compose
 from stackhand.project import inherited
 from stackhand.project.stack.model import Service
-from stackhand.release.checkout import export, git, source
 from stackhand.release.context import Context
 from stackhand.release.ecs.cluster import Cluster
+from stackhand.release.images import checkout, source
 from stackhand.release.jobs import Migration
 from stackhand.release.manifest import KnownMigration, Manifest, Releases
 from stackhand.release.target import Target, target_of
@@ -196,20 +196,20 @@ def files_of(commit: str, place: str) -> Iterator[Path]:
     """
     wanted = source.clean(commit)
     try:
-        here = git.run("rev-parse", "HEAD", folder=PROJECT).strip() == wanted
-    except git.NoGit:
+        here = checkout.run("rev-parse", "HEAD", folder=PROJECT).strip() == wanted
+    except checkout.NoGit:
         here = True
     # Of images that nobody knows the commit of, and without git, this folder is all there is.
     here = here or not source.COMMIT.fullmatch(commit)
     if here or not (PROJECT / place).is_dir():
         yield PROJECT
         return
-    if not git.succeeds("cat-file", "-e", f"{wanted}^{{commit}}", folder=PROJECT):
+    if not checkout.succeeds("cat-file", "-e", f"{wanted}^{{commit}}", folder=PROJECT):
         raise Failure(
             f"{wanted[:12]} is not in this clone, so its migrations are unknown.",
             evidence=["they decide whether a rollback to or from it is possible"],
             next="git fetch, then repeat the command",
             code=ExitCode.PREFLIGHT,
         )
-    with export.exported(PROJECT, wanted, [place], dirty=False) as folder:
+    with checkout.exported(PROJECT, wanted, [place], dirty=False) as folder:
         yield folder

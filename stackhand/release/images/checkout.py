@@ -1,28 +1,127 @@
-"""A copy of the files of a commit, or of those that git knows of a checkout."""
+"""The repository of this checkout: the git command, what its refusals mean, and a copy of the files that git knows."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
+import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release.checkout.git import SUBMODULE, names, run, submodules, succeeds
+from stackhand.project import inherited
 
+HAVE_IMAGES = "release images that are already in ECR with --tag NAME"
+SUBMODULE = "160000 "
+"""How the index marks a commit of another repository."""
 POINTER = b"version https://git-lfs.github.com/spec/v1"
 """How a file begins whose content Git LFS keeps elsewhere."""
-
 POINTER_BYTES = 1024
-
 PLAIN = ("--binary", "--no-ext-diff", "--no-textconv", "--ignore-submodules=none")
 """Options of `git diff`, whatever the user's settings are."""
-
 FOR_EVERYBODY = 0o022
 """The umask of an export: the modes in an image come from the commit, not from whoever deploys."""
+
+
+class NoGit(Failure):
+    """Git is not installed, or the folder is no work tree of a repository with a commit."""
+
+
+def run(*args: str, folder: Path, stdin: str = "", umask: int = -1, **settings: str) -> str:
+    """Return what a git command prints, with settings as variables of its environment; paths that are no text survive.
+
+    Raises:
+        NoGit: there is no repository that git would read.
+        Failure: git refuses; its last lines are the evidence.
+    """
+    result = _run(args, folder, stdin, umask, settings)
+    if result.returncode != 0:
+        raise _refused(args, folder, result.stderr)
+    return result.stdout
+
+
+def succeeds(*args: str, folder: Path) -> bool:
+    """Whether a git command ends with 0."""
+    return _run(args, folder).returncode == 0
+
+
+def names(*args: str, folder: Path) -> list[str]:
+    """Return the names that a git command prints with `-z`."""
+    return [name for name in run(*args, folder=folder).split("\0") if name]
+
+
+def submodules(folder: Path) -> dict[str, str]:
+    """Return the submodules of a checkout, and the commits that its index has of them."""
+    entries = names("ls-files", "-z", "--stage", "--", ".", folder=folder)
+    parts = (entry.partition("\t") for entry in entries if entry.startswith(SUBMODULE))
+    return {name: what.split()[1] for what, _, name in parts}
+
+
+def _run(
+    args: Iterable[str], folder: Path, stdin: str = "", umask: int = -1, settings: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            ["git", *args],
+            cwd=folder,
+            env=inherited.environment("git", LC_ALL="C", **(settings or {})),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            umask=umask,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise NoGit(
+            "There is no git command, so the commit is unknown.",
+            next=f"install git and repeat the command; or {HAVE_IMAGES}",
+            code=ExitCode.PREFLIGHT,
+        ) from None
+
+
+def _refused(args: Iterable[str], folder: Path, message: str) -> Failure:
+    """Return what a refusal of git means, with the command that helps."""
+    lines = [
+        line.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for line in message.splitlines() if line
+    ]
+    if trusted := re.search(r"safe\.directory (\S+|'[^']+')$", message, re.MULTILINE):
+        return Failure(
+            f"Git refuses to read {folder}, because it belongs to another user.",
+            evidence=[line for line in lines if "dubious ownership" in line] or lines[-3:],
+            next=f"git config --global --add safe.directory {trusted[1]}",
+            code=ExitCode.PREFLIGHT,
+        )
+    for pattern, what, instead in (
+        (r"not a git repository", "is not in a git repository", "deploy from a clone of the repository"),
+        (r"must be run in a work tree", "is in a bare repository, which has no files", "deploy from a clone of it"),
+        (r"ambiguous argument 'HEAD'|unknown revision|single revision", "has no commit yet", "git add and git commit"),
+    ):
+        if re.search(pattern, message):
+            return NoGit(
+                f"{folder} {what}, so a release has no commit.",
+                evidence=lines[:1],
+                next=f"{instead}; or {HAVE_IMAGES}",
+                code=ExitCode.PREFLIGHT,
+            )
+    if "is outside repository" in message:
+        return Failure(
+            "An image is built from a folder outside this repository, so its commit does not identify its content.",
+            evidence=lines[:1],
+            next="move the folder into the repository, or make it a submodule",
+            code=ExitCode.PREFLIGHT,
+        )
+    return Failure(
+        f"git {' '.join(args)[:80]} failed.",
+        evidence=lines[-3:],
+        next=f"git status, in {folder}",
+        code=ExitCode.PREFLIGHT,
+    )
 
 
 @contextmanager
@@ -78,29 +177,18 @@ def _check_out(repository: Path, commit: str, paths: Sequence[str], target: Path
     """Write the files of a commit, with its submodules; neither the index nor the work tree is touched."""
     chosen = [] if "." in paths else paths  # to `git ls-tree` none means all
     listed = names("ls-tree", "-r", "-z", "--full-tree", commit, "--", *chosen, folder=repository)
-    entries = [entry.partition("\t") for entry in listed]
-    files = [name for what, _, name in entries if not _inner(what)]
+    files = [entry.partition("\t")[2] for entry in listed if not entry.startswith(SUBMODULE)]
     with tempfile.TemporaryDirectory(prefix="stackhand-") as scratch:
-        index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
-        run("read-tree", commit, folder=repository, settings=index)
-        run(
-            *("checkout-index", "--force", "-z", "--stdin", f"--prefix={target}/"),
-            folder=repository,
-            stdin="\0".join(files),
-            umask=FOR_EVERYBODY,
-            settings=index,
-        )
+        index = str(Path(scratch) / "index")
+        run("read-tree", commit, folder=repository, GIT_INDEX_FILE=index)
+        args = ("checkout-index", "--force", "-z", "--stdin", f"--prefix={target}/")
+        run(*args, folder=repository, stdin="\0".join(files), umask=FOR_EVERYBODY, GIT_INDEX_FILE=index)
     everything = names("ls-tree", "-r", "-z", "--full-tree", commit, folder=repository)
-    recorded = {
-        name: what.split()[2] for what, _, name in (each.partition("\t") for each in everything) if _inner(what)
-    }
+    inner = (each.partition("\t") for each in everything if each.startswith(SUBMODULE))
+    recorded = {name: what.split()[2] for what, _, name in inner}
     for name, within in _within(recorded, paths).items():
         _require_submodule(repository, name, recorded[name])
         _check_out(repository / name, recorded[name], within, target / name)
-
-
-def _inner(what: str) -> bool:
-    return what.startswith(SUBMODULE)
 
 
 def _within(submodules: Iterable[str], paths: Sequence[str]) -> dict[str, Sequence[str]]:
@@ -128,7 +216,7 @@ def _copy(folder: Path, paths: Sequence[str], target: Path) -> None:
 def _repositories(folder: Path, paths: Sequence[str]) -> Iterator[tuple[Path, Sequence[str]]]:
     """Yield a repository and those inside it, each with the paths to look at."""
     yield folder, paths
-    for name, within in _within(submodules(folder, ["."]), paths).items():
+    for name, within in _within(submodules(folder), paths).items():
         if (folder / name / ".git").exists():
             yield from _repositories(folder / name, within)
     for name in _others(folder, paths):
@@ -159,12 +247,11 @@ def _require_submodule(repository: Path, name: str, commit: str) -> None:
 
 def _require_content(top: Path, target: Path) -> None:
     """Refuse pointers of Git LFS: an image would have them in the place of the files."""
-    missing = [path for path in target.rglob("*") if _is_pointer(path)]
-    pointers = [path for path in missing if _is_kept_by_lfs(top, path.relative_to(target))]
-    if pointers:
+    missing = [path.relative_to(target) for path in target.rglob("*") if _is_pointer(path)]
+    if pointers := [path for path in missing if _is_kept_by_lfs(top, path)]:
         raise Failure(
             f"{len(pointers)} files are bare Git LFS pointers without their content.",
-            evidence=[str(path.relative_to(target)) for path in sorted(pointers)[:10]],
+            evidence=[str(path) for path in sorted(pointers)[:10]],
             next="git lfs install && git lfs pull, then repeat the command",
             code=ExitCode.PREFLIGHT,
         )

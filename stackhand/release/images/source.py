@@ -1,14 +1,19 @@
-"""What is to be deployed: the commit of this checkout, and whether it may be."""
+"""What is to be deployed: the commit of this checkout, whether it may be, and the folders of its images."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release.checkout import export, git
+from stackhand.infrastructure.services import compose
+from stackhand.project.stack.model import Build, Service
+from stackhand.project.stack.xaws import Fargate
+from stackhand.release.images import checkout
 from stackhand.system.roots import PROJECT
 
 ALL = (".",)
@@ -52,7 +57,7 @@ def choose(*, tag: str, dirty: bool, folders: Sequence[str] = ALL) -> Source:
     try:
         head = _git("rev-parse", "HEAD").strip()
         changes = _git(*STATUS, "--", *folders).splitlines()
-    except git.NoGit:
+    except checkout.NoGit:
         if not tag:
             raise
         return Source(tag, tag, here=False)  # whether ECR has images of that name is asked next
@@ -67,7 +72,30 @@ def choose(*, tag: str, dirty: bool, folders: Sequence[str] = ALL) -> Source:
             code=ExitCode.PREFLIGHT,
         )
     name = "" if named and head.startswith(tag) else tag
-    return Source(f"{head}{DIRTY}{export.digest(PROJECT, folders)}" if changes else head, name)
+    return Source(f"{head}{DIRTY}{checkout.digest(PROJECT, folders)}" if changes else head, name)
+
+
+def sources() -> list[str]:
+    """Return what images are built from, relative to the checkout: the checkout, and what Compose names beside it."""
+    released = [each for each in compose.stack_of(PROJECT).services.values() if isinstance(each.aws, Fargate)]
+    return checkout.below([".", *contexts(released)])
+
+
+def contexts(services: Iterable[Service]) -> list[str]:
+    """Return the folders that builds see, and those of Dockerfiles elsewhere."""
+    builds = [service.build for service in services if service.build]
+    folders = [context(build) for build in builds] + [str(Path(dockerfile(build)).parent) for build in builds]
+    return checkout.below(folders)
+
+
+def context(build: Build) -> str:
+    """Return the folder that a build sees, relative to the checkout also where Compose has it written out."""
+    return os.path.relpath(build.context, PROJECT) if Path(build.context).is_absolute() else build.context
+
+
+def dockerfile(build: Build) -> str:
+    """Return the Dockerfile of a build, likewise."""
+    return str(Path(context(build)) / build.dockerfile)
 
 
 def expected(tag: str) -> str:
@@ -87,7 +115,7 @@ def _commit_of(tag: str) -> str:
     Raises:
         Failure: it is a branch, which is another commit tomorrow.
     """
-    if git.succeeds("show-ref", "--verify", "--quiet", f"refs/heads/{tag}", folder=PROJECT):
+    if checkout.succeeds("show-ref", "--verify", "--quiet", f"refs/heads/{tag}", folder=PROJECT):
         raise Failure(
             f"--tag {tag} is a branch, and a branch moves.",
             next=f"use its commit: --tag $(git rev-parse {tag})",
@@ -95,7 +123,7 @@ def _commit_of(tag: str) -> str:
         )
     number = ABBREVIATED.fullmatch(tag)
     args = ("rev-parse", "--verify", "--quiet", f"{tag if number else f'refs/tags/{tag}'}^{{commit}}")
-    return _git(*args).strip() if git.succeeds(*args, folder=PROJECT) else ""
+    return _git(*args).strip() if checkout.succeeds(*args, folder=PROJECT) else ""
 
 
 def clean(commit: str) -> str:
@@ -116,14 +144,14 @@ def require_newer(running: str, wanted: str, environment: str) -> str:
         raise _unknown(f"The running commit {old[:12]}", old)
     if not _known(new):
         raise _unknown(new[:12], new)
-    if git.succeeds("merge-base", "--is-ancestor", new, old, folder=PROJECT):
+    if checkout.succeeds("merge-base", "--is-ancestor", new, old, folder=PROJECT):
         raise Failure(
             f"{new[:12]} is older than the running {old[:12]}.",
             evidence=_git("log", "--oneline", "--max-count=5", f"{new}..{old}").splitlines(),
             next=f"deploy a newer commit, ./inv rollback -e {environment}, or deploy anyway with --allow-older",
             code=ExitCode.PREFLIGHT,
         )
-    if git.succeeds("merge-base", "--is-ancestor", old, new, folder=PROJECT):
+    if checkout.succeeds("merge-base", "--is-ancestor", old, new, folder=PROJECT):
         return ""
     if _shallow():
         raise _unrelated(old, new)
@@ -168,10 +196,12 @@ def _shallow() -> bool:
 def _known(commit: str) -> bool:
     """Whether it is a commit of this clone; a name that runs is none, whatever it means here today."""
     try:
-        return bool(COMMIT.fullmatch(commit)) and git.succeeds("cat-file", "-e", f"{commit}^{{commit}}", folder=PROJECT)
-    except git.NoGit:
+        return bool(COMMIT.fullmatch(commit)) and checkout.succeeds(
+            "cat-file", "-e", f"{commit}^{{commit}}", folder=PROJECT
+        )
+    except checkout.NoGit:
         return False
 
 
 def _git(*args: str) -> str:
-    return git.run(*args, folder=PROJECT)
+    return checkout.run(*args, folder=PROJECT)

@@ -1,1 +1,0 @@
-"""What is released: a commit of this checkout, and its files."""
