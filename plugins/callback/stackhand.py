@@ -120,12 +120,12 @@ def _hooks(playbook: str, given: Mapping[str, Any]) -> Hooks | None:
         return Hooks("up", facts, f"{SKIP}=1")
     if playbook not in {"deploy", "resume", "rollback"}:
         return None
-    from stackhand.release import hooks
+    from stackhand.release import verbs
 
     options = {name.removeprefix("stackhand_"): value for name, value in given.items()}
     options.setdefault("to", os.environ.get("STACKHAND_RELEASE"))
     try:
-        return hooks.of(playbook, options, again=f"{SKIP}=1")
+        return verbs.hooks_of(playbook, options, again=f"{SKIP}=1")
     except (Failure, KeyError):  # no such environment, as its first step says
         return None
 
@@ -138,10 +138,9 @@ def _show(report: bytes) -> None:
 
         plan.show_plan(msgspec.json.decode(report, type=plan.PlanReport))
     elif "verdict" in keys:
-        from stackhand.release import verbs
-        from stackhand.release.stages.verification import ReleaseReport
+        from stackhand.release.stages import verification
 
-        verbs.show_release(msgspec.json.decode(report, type=ReleaseReport))
+        verification.show_release(msgspec.json.decode(report, type=verification.ReleaseReport))
 
 
 def _steps(play: Any) -> Iterator[type[Action]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -21,12 +22,13 @@ from stackhand.infrastructure.store import Store
 from stackhand.infrastructure.terraform.terraform import Terraform
 from stackhand.project import environments
 from stackhand.project.environments import Environment
+from stackhand.project.hooks import HookFacts, Hooks
 from stackhand.project.state import State
-from stackhand.release import hooks
 from stackhand.release import plan as release_plan
+from stackhand.release.images import source
 from stackhand.release.manifest import Manifest, Releases
 from stackhand.release.plan import PlanReport
-from stackhand.release.stages.verification import ReleaseReport
+from stackhand.release.stages.verification import ReleaseReport, show_release
 from stackhand.release.target import short
 from stackhand.system.roots import PROJECT
 
@@ -40,15 +42,7 @@ def bootstrap(*, environment: str) -> None:
 
 
 def plan(*, environment: str, json: bool, detailed_exitcode: bool, refresh: bool, lock_wait: float) -> None:
-    """Say what a deploy would change.
-
-    Args:
-        environment: which.
-        json: one document on stdout.
-        detailed_exitcode: end with 20 when there are changes.
-        refresh: compare with what is there, not only with the state.
-        lock_wait: seconds to wait while somebody else has the state.
-    """
+    """Say what a deploy would change; the options are as in tasks."""
     target = environments.load(environment)
     outcome = _run_infrastructure("plan", target, as_json=json, refresh=refresh, lock_wait=lock_wait)
     report = outcome.document(PlanReport)
@@ -149,18 +143,7 @@ def deploy(
     skip_hooks: bool,
     **options: Any,
 ) -> None:
-    """Release this checkout, or go on waiting for a release that was left rolling.
-
-    Args:
-        environment: where.
-        yes: do not ask.
-        json: lines of JSON on stdout.
-        resume: no new release.
-        lock_wait: seconds to wait for the lease.
-        from_snapshot: what the database starts from.
-        replace_database: also where there is one already.
-        skip_hooks: run none of the project's hooks.
-        options: of the steps of a new release.
+    """Release this checkout, or go on waiting for a release that was left rolling; the options are as in tasks.
 
     Raises:
         Failure: it is not deployed.
@@ -210,7 +193,7 @@ def _run_release(
     lines = Lines() if json else None
     given = {"environment": environment, **options, **_pace()}
     try:
-        around = hooks.of(name, given, skip=skip_hooks)
+        around = hooks_of(name, given, skip=skip_hooks)
         if warning:
             confirm(warning, environment)
         with around.around() as facts:
@@ -232,6 +215,33 @@ def _run_release(
             raise
         lines.failure(failure)
         raise Exit(failure.code) from failure
+
+
+def hooks_of(playbook: str, options: Mapping[str, Any], *, skip: bool = False, again: str = "") -> Hooks:
+    """Return the hooks around a playbook.
+
+    Args:
+        playbook: deploy, resume or rollback.
+        options: of its steps, by their names without a prefix.
+        skip: whether the user wants none.
+        again: how to repeat it without hooks; by default the verb.
+
+    Raises:
+        Failure: there is no such environment.
+    """
+    environment = environments.load(str(options["environment"]))
+    verb = "rollback" if playbook == "rollback" else "deploy"
+    facts = HookFacts(
+        verb,
+        environment.stack,
+        environment=environment.name,
+        tag=str(options.get("tag") or ""),
+        to=str(options.get("to") or ""),
+    )
+    if playbook == "deploy":
+        facts.commit = source.expected(facts.tag)
+    again = again or f"./inv {verb} -e {environment.name} --skip-hooks"
+    return Hooks("deploy", facts, again, skip=skip, resumed=playbook == "resume")
 
 
 def _pace() -> dict[str, Any]:
@@ -269,13 +279,3 @@ def _ordered(manifest: Manifest) -> list[str]:
         for name, each in manifest.services.items()
         if each.deployment
     ]
-
-
-def show_release(report: ReleaseReport) -> None:
-    """Show which release runs, and where it answers."""
-    what = "already runs" if not report.changed else "runs again" if report.kind == "rollback" else "is deployed"
-    console.write(f"\n{report.commit[:12]} {what} in {report.environment}, at {report.url}")
-    for name, each in report.services.items():
-        console.write(f"  {name}  {short(each.task_definition)}  {each.image}")
-    for name, definition in report.extra.items():
-        console.write(f"  {name}  {short(definition)}  unchanged: {report.commit[:12]} does not have it")

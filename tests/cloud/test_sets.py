@@ -9,7 +9,7 @@ import pytest
 
 from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.project import environments
-from stackhand.release import status, target, verbs
+from stackhand.release import status, target
 from stackhand.release.context import Pace
 from stackhand.release.ecs import states
 from stackhand.release.manifest import Manifest, ReleasedService
@@ -121,7 +121,7 @@ def test_a_rollback_names_the_service_that_stays_and_status_shows_it(
     assert running(held) == {"first"}
     assert "shop-worker: first does not have it; it stays on shop-worker:2" in held.said
     assert report.extra == {"shop-worker": primary(held, "worker")}
-    verbs.show_release(report)
+    verification.show_release(report)
     assert "  shop-worker  shop-worker:2  unchanged: first does not have it\n" in capsys.readouterr().out
     status.status(environment="staging", json=True)
     found = json.loads(capsys.readouterr().out)

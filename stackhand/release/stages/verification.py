@@ -7,6 +7,7 @@ from dataclasses import replace
 import msgspec
 
 from stackhand.aws.waiting import Interrupted
+from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.stack.probes import ProbeReport
 from stackhand.release.context import Context
@@ -15,7 +16,7 @@ from stackhand.release.manifest import Manifest
 from stackhand.release.stages.report import unrecorded, unverified
 from stackhand.release.stages.rollback import probe_of
 from stackhand.release.stages.submit import fail_and_roll_back
-from stackhand.release.target import target_of
+from stackhand.release.target import short, target_of
 from stackhand.release.verdict import Verdict
 
 UNTOUCHED_PAUSE = 0.1
@@ -142,3 +143,13 @@ def report(manifest: Manifest, *, changed: bool) -> ReleaseReport:
         {name: JobReport(each.task_definition) for name, each in manifest.scheduled.items()},
         manifest.extra,
     )
+
+
+def show_release(report: ReleaseReport) -> None:
+    """Show which release runs, and where it answers."""
+    what = "already runs" if not report.changed else "runs again" if report.kind == "rollback" else "is deployed"
+    console.write(f"\n{report.commit[:12]} {what} in {report.environment}, at {report.url}")
+    for name, each in report.services.items():
+        console.write(f"  {name}  {short(each.task_definition)}  {each.image}")
+    for name, definition in report.extra.items():
+        console.write(f"  {name}  {short(definition)}  unchanged: {report.commit[:12]} does not have it")
