@@ -10,7 +10,7 @@ from stackhand.ansible.action import Result
 from stackhand.cli.reporter import StepReport
 from stackhand.release.action import OfRelease, ReleaseAction
 from stackhand.release.context import Context
-from stackhand.release.stages import rollback
+from stackhand.release.stages import prepare
 
 
 class ActionModule(ReleaseAction):
@@ -31,6 +31,6 @@ class ActionModule(ReleaseAction):
         """Return the release that brings an earlier one back."""
         context.require_lease()
         good = options.manifest
-        plan = rollback.prepare(context, good, unsigned=options.allow_unsigned)
+        plan = prepare.prepare_rollback(context, good, unsigned=options.allow_unsigned)
         message = f"rolling back to {good.commit[:12]}, release {good.id}"
         return Result(changed=False, facts={"manifest": plan}, step=StepReport("prepared", message))

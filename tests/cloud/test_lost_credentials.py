@@ -11,7 +11,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.store import Store
 from stackhand.project import environments
 from stackhand.release import verbs
-from stackhand.release.stages import acquire, rollback, submit, verification
+from stackhand.release.stages import acquire, prepare, submit, verification
 from tests.cloud.conftest import Cloud
 from tests.cloud.fake_ecs import Accepted, Refused
 from tests.cloud.test_stages import refused, release, running
@@ -61,7 +61,7 @@ def test_credentials_that_end_during_a_rollback_leave_it_rolling_and_rollback_fi
     assert any(line.endswith(", then ./inv rollback -e staging") for line in failure.evidence)
     good = acquire.choose(held.context, "rollback", "")
     assert good is not None
-    submit.roll(held.context, rollback.prepare(held.context, good), good)
+    submit.roll(held.context, prepare.prepare_rollback(held.context, good), good)
     assert running(held) == {"first"}
 
 

@@ -11,7 +11,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import environments
 from stackhand.release import jobs, target
 from stackhand.release.manifest import Manifest
-from stackhand.release.stages import migration, preflight, prepare, reschedule, rollback, submit, verification
+from stackhand.release.stages import migration, preflight, prepare, schedules, submit, verification
 from tests.cloud.conftest import Cloud
 from tests.cloud.fake_ecs import definition
 from tests.cloud.fake_rollout import ACCOUNT, REGION, Outcome
@@ -60,10 +60,10 @@ def finish(cloud: Cloud, manifest: Manifest) -> Manifest:
     """Do what all playbooks of a release end with."""
     manifest = submit.roll(cloud.context, manifest, cloud.context.releases.current())
     verification.probe(cloud.context, manifest)
-    return verification.record(cloud.context, reschedule.update(cloud.context, manifest))[1]
+    return verification.record(cloud.context, schedules.update(cloud.context, manifest))[1]
 
 
-def schedules(cloud: Cloud) -> dict[str, tuple[str, str]]:
+def states(cloud: Cloud) -> dict[str, tuple[str, str]]:
     """Return the state of each schedule, and the revision that it starts; a family without one where there is none."""
     scheduler, found = cloud.environment.client("scheduler"), {}
     for name in JOBS:
@@ -81,17 +81,17 @@ def enabled(revision: int) -> dict[str, tuple[str, str]]:
 
 def test_a_schedule_starts_what_was_released_and_what_was_brought_back(scheduled: Cloud) -> None:
     first = release(scheduled, "first")
-    assert schedules(scheduled) == enabled(1)
+    assert states(scheduled) == enabled(1)
     image = scheduled.world.definitions[first.scheduled["nightly"].task_definition]["containerDefinitions"][0]["image"]
     assert image == first.services["api"].image
     assert release(scheduled, "first") == first
     with pytest.raises(Failure, match="first runs again everywhere"):
         release(scheduled, "second", kind="fails", exit=1)
-    assert schedules(scheduled) == enabled(1)
+    assert states(scheduled) == enabled(1)
     release(scheduled, "third")
-    assert schedules(scheduled) == enabled(3)
-    back = finish(scheduled, rollback.prepare(scheduled.context, first))
-    assert schedules(scheduled) == enabled(1)
+    assert states(scheduled) == enabled(3)
+    back = finish(scheduled, prepare.prepare_rollback(scheduled.context, first))
+    assert states(scheduled) == enabled(1)
     assert back.verdict == "deployed"
 
 
@@ -99,19 +99,19 @@ def test_a_schedule_that_cannot_be_changed_takes_the_release_back(
     scheduled: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release(scheduled, "first")
-    put = reschedule.schedule.put
+    put = schedules.put
 
     def refuse(context: Any, each: target.Schedule, definition: str, *more: str) -> bool:
         if each.name == "hourly":
             raise PermissionError("scheduler:UpdateSchedule")
         return put(context, each, definition, *more)
 
-    monkeypatch.setattr(reschedule.schedule, "put", refuse)
+    monkeypatch.setattr(schedules, "put", refuse)
     with pytest.raises(Failure) as found:
         release(scheduled, "second")
     assert found.value.code == ExitCode.ROLLED_BACK
     assert "the schedule of hourly cannot be changed; first runs again everywhere" in found.value.what
-    assert schedules(scheduled) == enabled(1)
+    assert states(scheduled) == enabled(1)
 
 
 def test_a_schedule_that_is_gone_is_found_before_a_release(scheduled: Cloud) -> None:

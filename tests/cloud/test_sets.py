@@ -13,7 +13,7 @@ from stackhand.release import status, target
 from stackhand.release.context import Pace
 from stackhand.release.ecs import states
 from stackhand.release.manifest import Manifest, ReleasedService
-from stackhand.release.stages import rollback, rollback_plan, submit, verification
+from stackhand.release.stages import prepare, rollback, submit, verification
 from stackhand.release.stages.preflight import Preflight
 from tests.cloud.conftest import Cloud
 from tests.cloud.fake_ecs import definition
@@ -66,7 +66,7 @@ def untouched(cloud: Cloud, good: Manifest) -> Failure:
     """Return why a rollback is refused; nothing may have been ordered or registered."""
     before = cloud.world.updates(), len(cloud.world.definitions)
     with pytest.raises(Failure) as found:
-        rollback.prepare(cloud.context, good)
+        prepare.prepare_rollback(cloud.context, good)
     assert (cloud.world.updates(), len(cloud.world.definitions)) == before
     assert found.value.code == ExitCode.PREFLIGHT
     return found.value
@@ -115,7 +115,7 @@ def test_a_rollback_names_the_service_that_stays_and_status_shows_it(
     first = release(held, "first")
     add_worker(held)
     release(held, "second")
-    back = submit.roll(held.context, rollback.prepare(held.context, first), held.context.releases.current())
+    back = submit.roll(held.context, prepare.prepare_rollback(held.context, first), held.context.releases.current())
     verification.probe(held.context, back)
     report = verification.report(verification.record(held.context, back)[1], changed=True)
     assert running(held) == {"first"}
@@ -142,7 +142,7 @@ def test_a_rollback_to_an_image_that_is_gone_is_refused_untouched(held: Cloud) -
     forget_image(held, "expired")
     digest = first.services["api"].image.partition("@")[2]
     assert untouched(held, first).evidence == (f"api: ECR no longer has its image {repository(held)}@{digest}",)
-    assert rollback.prepare(held.context, second).of == second.id
+    assert prepare.prepare_rollback(held.context, second).of == second.id
     held.world.definitions.pop(first.services["web"].task_definition)
     assert "web: ECS no longer has the task definition shop-web:2" in untouched(held, first).evidence
 
@@ -165,7 +165,7 @@ def test_what_can_be_known_of_an_image_that_somebody_else_builds(held: Cloud) ->
     }
     for image, expected in known.items():
         first.services["web"] = ReleasedService(first.services["web"].task_definition, image)
-        problems, notes = rollback_plan.check(held.context, first, ["web"])
+        problems, notes = rollback.check(held.context, first, ["web"])
         assert [*problems, *notes] == [expected]
 
 
@@ -174,7 +174,7 @@ def test_a_service_that_is_scaled_to_0_is_refused_with_the_command_that_scales_i
     held.world.scale("api", 0)
     refusals = [
         lambda: Preflight(held.environment, target.parse(held.output), {}).run(),
-        lambda: rollback.prepare(held.context, first),
+        lambda: prepare.prepare_rollback(held.context, first),
         lambda: submit.resume(held.context, second, first),
     ]
     for each in refusals:

@@ -23,7 +23,7 @@ from stackhand.release import target
 from stackhand.release.images import provenance, signature
 from stackhand.release.images.signature import ANNOTATION, SignedImage
 from stackhand.release.manifest import Manifest
-from stackhand.release.stages import prepare, rollback, rollback_plan, submit
+from stackhand.release.stages import prepare, rollback, submit
 from tests.cloud.conftest import SERVICES, Cloud, _pushed
 from tests.cloud.test_stages import refused, release, running
 
@@ -196,7 +196,7 @@ def test_no_rollback_and_no_resumed_release_runs_what_is_not_signed(
     signed: Cloud, attack: Callable[[Cloud, SignedImage, SignedImage], None]
 ) -> None:
     good, before = released(signed), signed.world.updates()
-    assert {part.previous for part in rollback.prepare(signed.context, good).services.values()}
+    assert {part.previous for part in prepare.prepare_rollback(signed.context, good).services.values()}
     attack(signed, *images(signed))
     # The bucket may say what it likes of the image: ECS knows what the task definition runs.
     forged = good.but(
@@ -204,16 +204,16 @@ def test_no_rollback_and_no_resumed_release_runs_what_is_not_signed(
     )
     for manifest in (good, forged):
         with pytest.raises(Failure, match="Images of 4f3a4f3a4f3a are not signed") as failure:
-            rollback.prepare(signed.context, manifest)
+            prepare.prepare_rollback(signed.context, manifest)
     assert f"git checkout {COMMIT[:12]}" in failure.value.next
     missing = attack is remove_the_signature
     assert ("--allow-unsigned" in failure.value.next) is missing
     if missing:
-        rollback.prepare(signed.context, good, unsigned=True)
+        prepare.prepare_rollback(signed.context, good, unsigned=True)
         assert "api: its image has no signature" in signed.said
     else:
         with pytest.raises(Failure):
-            rollback.prepare(signed.context, good, unsigned=True)
+            prepare.prepare_rollback(signed.context, good, unsigned=True)
     with pytest.raises(Failure, match="Images of 4f3a4f3a4f3a are not signed") as failure:
         submit.resume(signed.context, good.but(verdict="still_rolling"), None)
     assert failure.value.next == "./inv rollback -e staging"
@@ -294,9 +294,9 @@ def test_a_forged_last_good_release_is_run_by_no_rollback(signed: Cloud) -> None
     for forgery, message in FORGERIES.items():
         found = forged(signed, good, forgery)
         with pytest.raises(Failure, match="are not signed") as failure:
-            rollback.prepare(signed.context, found, unsigned=forgery is not unsigned)
+            prepare.prepare_rollback(signed.context, found, unsigned=forgery is not unsigned)
         assert any(message in line for line in failure.value.evidence), forgery
-        planned = rollback_plan.plan(signed.context, failing, found)
+        planned = rollback.plan(signed.context, failing, found)
         assert [message in line for line in planned.problems] == [True], forgery
         withdraw(signed, images(signed)[1])
         signature.sign(signed.environment, images(signed)[1])
@@ -328,7 +328,7 @@ def test_a_release_that_is_rolled_back_to_is_verified_where_it_runs_already(sign
     good = release(signed, COMMIT)
     put(signed, images(signed)[1], by_another_key(images(signed)[1].payload))
     with pytest.raises(Failure, match=r"are not signed with the key in .*: api"):
-        rollback.prepare(signed.context, good)
+        prepare.prepare_rollback(signed.context, good)
 
 
 AWS = "x-aws: {port: 1, cpu: 256, memory: 512, scale: {min: 1, max: 1, cpu: 50, memory: 50}}"

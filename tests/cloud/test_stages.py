@@ -12,7 +12,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import target
 from stackhand.release.context import Pace
 from stackhand.release.manifest import KnownMigration, Manifest
-from stackhand.release.stages import acquire, migration, prepare, rollback, submit, verification
+from stackhand.release.stages import acquire, migration, prepare, submit, verification
 from tests.cloud.conftest import BILL, SERVICES, Cloud
 from tests.cloud.fake_ecs import Accepted, Lost, Refused, definition
 
@@ -399,10 +399,10 @@ def test_a_breaking_migration_forbids_the_way_back(held: Cloud) -> None:
     known = [KnownMigration(each.number, each.name) for each in first.migrations]
     second = release(held, "second", migrations=[*known, KnownMigration(9, "009_gone.sql", breaking=True)])
     with pytest.raises(Failure) as found:
-        rollback.prepare(held.context, first)
+        prepare.prepare_rollback(held.context, first)
     assert found.value.code == ExitCode.DEPLOY_FAILED
     assert any("009_gone.sql" in line for line in found.value.evidence)
-    assert rollback.prepare(held.context, second).of == second.id
+    assert prepare.prepare_rollback(held.context, second).of == second.id
 
 
 def test_a_migration_that_failed_half_way_is_in_the_history_and_forbids_the_way_back(held: Cloud) -> None:
@@ -413,7 +413,7 @@ def test_a_migration_that_failed_half_way_is_in_the_history_and_forbids_the_way_
     assert (left.commit, left.verdict, left.migrated, left.touched) == ("second", "failed", True, False)
     assert left.reason == "The migration of api ended with exit code 1; no service was changed."
     with pytest.raises(Failure) as found:
-        rollback.prepare(held.context, zeroth)
+        prepare.prepare_rollback(held.context, zeroth)
     assert any("090_gone.sql" in line for line in found.value.evidence)
 
 
@@ -481,7 +481,7 @@ def test_a_migration_that_was_never_started_forbids_nothing(held: Cloud) -> None
     held.world.refusals = ["RESOURCE:MEMORY"] * 3
     refused(held, "second", migrations=[*first.migrations, KnownMigration(90, "090_gone.sql", breaking=True)])
     assert next(held.context.releases.newest_first()).verdict == "failed"
-    assert rollback.prepare(held.context, zeroth).of == zeroth.id
+    assert prepare.prepare_rollback(held.context, zeroth).of == zeroth.id
 
 
 def test_what_runs_already_is_probed_as_often_without_waiting_for_anything_to_settle(held: Cloud) -> None:
@@ -498,7 +498,7 @@ def test_a_rollback_brings_the_last_good_release_back_and_is_one_itself(held: Cl
     release(held, "second")
     good = acquire.choose(held.context, "rollback", "")
     assert good == first
-    found = submit.roll(held.context, rollback.prepare(held.context, good), held.context.releases.current())
+    found = submit.roll(held.context, prepare.prepare_rollback(held.context, good), held.context.releases.current())
     verification.probe(held.context, found)
     done = verification.record(held.context, found)[1]
     assert (done.kind, done.of, done.commit) == ("rollback", first.id, "first")
@@ -510,11 +510,13 @@ def test_a_rollback_after_a_rollback_goes_further_back_and_never_forward(held: C
     zeroth, first, second = (release(held, commit) for commit in ("zeroth", "first", "second"))
     for wanted in (first, zeroth):
         assert acquire.choose(held.context, "rollback", "") == wanted
-        back = submit.roll(held.context, rollback.prepare(held.context, wanted), held.context.releases.current())
+        back = submit.roll(
+            held.context, prepare.prepare_rollback(held.context, wanted), held.context.releases.current()
+        )
         verification.record(held.context, back)
     with pytest.raises(Failure, match="staging has no good release before the current one"):
         acquire.choose(held.context, "rollback", "")
-    assert rollback.prepare(held.context, held.context.releases.current()).of == zeroth.id
+    assert prepare.prepare_rollback(held.context, held.context.releases.current()).of == zeroth.id
     assert acquire.choose(held.context, "rollback", second.id) == second
 
 
@@ -553,6 +555,6 @@ def test_a_rollback_revives_a_definition_that_somebody_retired(held: Cloud) -> N
     release(held, "second")
     for part in first.services.values():
         held.world.definitions[part.task_definition]["status"] = "INACTIVE"
-    found = rollback.prepare(held.context, first)
+    found = prepare.prepare_rollback(held.context, first)
     submit.roll(held.context, found, held.context.releases.current())
     assert running(held) == {"first"}

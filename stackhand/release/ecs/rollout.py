@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from stackhand.aws import waiting
 from stackhand.aws.errors import expired, message_of, transient
@@ -73,16 +71,20 @@ class Rolling:
 
 
 class Rollout:
-    """Some services of an environment's cluster, released together."""
+    """Some services of an environment's cluster, released together.
 
-    def __init__(self, context: Context, target: Target) -> None:
+    Args:
+        ports: the release whose ports requests are sent to; by default the same.
+    """
+
+    def __init__(self, context: Context, target: Target, ports: Target | None = None) -> None:
         self.cluster = Cluster(context.ecs, target.cluster)
         self.targets = Targets(context.environment.client("elbv2"), target)
         self.clock, self.require = context.clock, context.require_lease
         self.notify, self.note = context.notify, context.note
         self.poll, self.timeout = context.pace.poll, context.pace.timeout
         self.rolling: dict[str, Rolling] = {}
-        self.networks: Mapping[str, dict[str, Any]] = networks(target)
+        self.networks = {each.service: each.network() for each in (ports or target).services.values()}
         self.stays = {each.service: context.pace.stay for each in target.services.values() if not each.checked}
         self._reported: set[str] = set()
 
@@ -234,8 +236,3 @@ def _judge_others(rolling: Rolling, old: Snapshot, new: Snapshot, ours: Deployme
     returned = new.primary.task_definition in before.values()  # ours was taken, and has failed already
     rolling.seen.append(new)
     rolling.verdict = Verdict.FAILED if returned else Verdict.SUPERSEDED
-
-
-def networks(target: Target) -> dict[str, dict[str, Any]]:
-    """Return what sends requests to each service of a release, by ECS's names."""
-    return {each.service: each.network() for each in target.services.values()}

@@ -74,9 +74,9 @@ class Inventory:
         """Return the services of a release that the cluster does not have, by the Compose file's names."""
         return [name for name, each in target.services.items() if each.service not in self.services]
 
-    def others(self, target: Target) -> dict[str, str]:
-        """Return the services that a release does not have, with the task definition of each, by ECS's names."""
-        known = {each.service for each in target.services.values()}
+    def others(self, *targets: Target) -> dict[str, str]:
+        """Return the services that releases do not have, with the task definition of each, by ECS's names."""
+        known = {each.service for target in targets for each in target.services.values()}
         primaries = {service: self.primary(service) for service in sorted(self.services.keys() - known)}
         return {service: each.task_definition if each else "" for service, each in primaries.items()}
 

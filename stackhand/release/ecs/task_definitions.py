@@ -7,10 +7,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from stackhand.aws.errors import failure
+from stackhand.aws.errors import code_of, failure
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release.context import Context
-from stackhand.release.target import Definition, Repository, ServiceTarget, Target, TaskTarget, containers
+from stackhand.release.target import Definition, Repository, ServiceTarget, Target, TaskTarget, containers, short
 
 
 def registered(context: Context, wanted: Definition) -> str:
@@ -183,3 +183,18 @@ def active(ecs: Any, arn: str) -> str:
         return arn
     wanted = {key: value for key, value in definition.items() if key not in ANSWER_ONLY and value not in (None, "", [])}
     return str(ecs.register_task_definition(**wanted)["taskDefinition"]["taskDefinitionArn"])
+
+
+UNKNOWN_DEFINITION = "ClientException"
+"""What DescribeTaskDefinition answers to a task definition that was deleted."""
+
+
+def lacks(context: Context, name: str, arn: str) -> list[str]:
+    """Return that ECS no longer has a task definition, if that is so."""
+    try:
+        context.retry(lambda: context.ecs.describe_task_definition(taskDefinition=arn))
+    except Exception as error:
+        if code_of(error) != UNKNOWN_DEFINITION:
+            raise
+        return [f"{name}: ECS no longer has the task definition {short(arn)}"]
+    return []

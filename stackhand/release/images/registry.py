@@ -1,13 +1,16 @@
-"""What ECR has of a release: images by their commits and names, and what its scan found in them."""
+"""What ECR has of a release: images by their commits, names and digests."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from stackhand.aws.errors import code_of
+from stackhand.aws.errors import CANNOT_TELL, code_of, message_of
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.environments import Environment
+from stackhand.release.context import Context
 from stackhand.release.images.source import COMMIT, Source, clean
 from stackhand.release.target import Repository, ServiceTarget, Target
 from stackhand.system.waiting import polls
@@ -170,3 +173,40 @@ def _elsewhere(source: Source) -> str:
     if COMMIT.fullmatch(source.commit):
         return f"git checkout {clean(source.commit)[:12]}, then deploy it"
     return "deploy from a clone of the repository, without --tag"
+
+
+ECR = re.compile(
+    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/(?P<name>[^:@]+)"
+    r"(?::(?P<tag>[^@]+))?(?:@(?P<digest>sha256:[0-9a-f]+))?"
+)
+
+
+def lacks(context: Context, name: str, service: ServiceTarget, image: str) -> tuple[list[str], list[str]]:
+    """Return what is wrong with the image of an earlier release, or why that is not known; one of them at most."""
+    question = _question(service, image)
+    if question is None:
+        moves = "" if "@sha256:" in image else "; its tag may have moved since"
+        return [], [f"not checked, image of {name}: {image} is not in ECR{moves}"]
+    region, arguments = question
+    where = replace(context.environment, region=region or context.environment.region)
+    try:
+        context.retry(lambda: where.client("ecr").describe_images(**arguments))
+    except Exception as error:
+        if code_of(error) in MISSING:
+            return [f"{name}: ECR no longer has its image {image.partition('/')[2]}"], []
+        if code_of(error) in CANNOT_TELL:
+            return [], [f"not checked, image of {name}: {message_of(error)}"]
+        raise
+    return [], []
+
+
+def _question(service: ServiceTarget, image: str) -> tuple[str, dict[str, Any]] | None:
+    """Return the region to ask and the arguments of DescribeImages; none for another registry than ECR."""
+    address, _, digest = image.partition("@")
+    if service.repository and address == service.repository.url and digest:
+        return "", {"repositoryName": service.repository.name, "imageIds": [{"imageDigest": digest}]}
+    match = ECR.fullmatch(image)
+    if match is None:
+        return None
+    which = {"imageDigest": match["digest"]} if match["digest"] else {"imageTag": match["tag"] or "latest"}
+    return match["region"], {"registryId": match["account"], "repositoryName": match["name"], "imageIds": [which]}

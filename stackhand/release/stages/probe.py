@@ -14,6 +14,9 @@ from typing import Any
 
 from stackhand.aws.waiting import Clock
 from stackhand.project.stack.probes import Question, Questions
+from stackhand.release.context import Context
+from stackhand.release.manifest import Manifest
+from stackhand.release.target import target_of
 
 UNWELL = frozenset({"fail", "error", "down"})
 """What `status` says of something that is not well, in the form of application/health+json."""
@@ -109,6 +112,20 @@ class ReleaseProbe:
         if answer.code == OK and commit == self.commit:
             return ""
         return f"says commit {commit}, not {self.commit}" if commit else _code(answer, "its JSON has no commit")
+
+
+def probe_of(context: Context, manifest: Manifest) -> ReleaseProbe:
+    """Return the probe that a release has to pass."""
+    pace = context.pace
+    target = target_of(manifest)
+    return ReleaseProbe(
+        target.url.rstrip("/"),
+        manifest.commit,
+        target.questions(),
+        times=pace.probes,
+        cap=pace.cap,
+        timeout=pace.probe_timeout,
+    )
 
 
 def _health(answer: ProbeAnswer) -> str:

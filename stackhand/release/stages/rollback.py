@@ -1,163 +1,29 @@
-"""A release that brings an earlier one back: the same task definitions, a new entry in the history."""
+"""The rollback of a release that failed: what goes where, decided before any update, and the updates."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import partial
-
-import msgspec
 
 from stackhand.aws.errors import diagnose, expired, message_of, transient
-from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import account
-from stackhand.release import manifest as manifests
+from stackhand.cli.failure import Failure
+from stackhand.infrastructure import signing_key
 from stackhand.release.context import Context
-from stackhand.release.ecs import cluster as clusters
-from stackhand.release.ecs import rollout as rollouts
-from stackhand.release.ecs import states
+from stackhand.release.ecs import cluster, states, task_definitions
 from stackhand.release.ecs.rollout import Rollout
 from stackhand.release.ecs.states import Inventory
-from stackhand.release.ecs.task_definitions import active
-from stackhand.release.images import provenance, signature
-from stackhand.release.manifest import Manifest, ReleasedService, ScheduledJob
-from stackhand.release.stages import rollback_plan, schedule
+from stackhand.release.images import provenance, registry, signature
+from stackhand.release.manifest import Manifest
 from stackhand.release.stages.migration import require_rollback_path
-from stackhand.release.stages.probe import ReleaseProbe
-from stackhand.release.stages.rollback_plan import Plan
+from stackhand.release.stages.probe import probe_of
 from stackhand.release.target import ServiceTarget, short, target_of
-from stackhand.release.verdict import COMPLETED, IN_PROGRESS, Deployment, DeploymentRequest, Verdict
-
-
-def prepare(context: Context, good: Manifest, *, unsigned: bool = False) -> Manifest:
-    """Return the release that brings a good one back.
-
-    Args:
-        context: where.
-        good: the release.
-        unsigned: let images run that have no signature.
-
-    Raises:
-        Failure: it was never good, does not work with the current schema, lacks something, or is not signed.
-    """
-    _require_good(context, good)
-    require_rollback_path(context.releases, good)
-    target = target_of(good)
-    inventory = clusters.inventory_of(context, target)
-    running = {name: inventory.primary(target.services[name].service) for name in good.services}
-    same = [name for name, part in good.services.items() if _runs(part, running[name])]
-    _require_services(context, good, inventory)
-    changing = [name for name in good.services if name not in same]
-    _require_pullable(context, good, changing)
-    _require_signed(context, good, unsigned=unsigned)
-    parts = {name: _part(context, part, running[name], same=name in same) for name, part in good.services.items()}
-    extra = inventory.others(target)
-    for line in [*extra_services(good, extra), inventory.note]:
-        if line:
-            context.note(line)
-    return _again(good, parts, extra).but(scheduled=_scheduled(context, good))
-
-
-def _scheduled(context: Context, good: Manifest) -> dict[str, ScheduledJob]:
-    """Return the jobs that schedules start again; one whose schedule is gone stays away, and is noted."""
-    jobs, target = {}, target_of(good)
-    for name, part in good.scheduled.items():
-        wanted = target.jobs[name].schedule
-        state = schedule.ask(context, wanted) if wanted else schedule.ScheduleState({})
-        if not state.exists:
-            context.note(f"{name}: it has no schedule any more, so nothing starts it")
-            continue
-        definition = context.retry(partial(active, context.ecs, part.task_definition))
-        jobs[name] = ScheduledJob(definition, same=state.released == definition, previous=state.definition)
-    return jobs
+from stackhand.release.verdict import COMPLETED, IN_PROGRESS, DeploymentRequest, Verdict
 
 
 def extra_services(good: Manifest, extra: dict[str, str]) -> list[str]:
     """Return a line for each service of the cluster that a release does not have."""
     commit = good.commit[:12]
     return [f"{name}: {commit} does not have it; it stays on {short(each)}" for name, each in extra.items()]
-
-
-def _require_good(context: Context, good: Manifest) -> None:
-    if not good.good:
-        raise Failure(
-            f"The release {good.id} was never good: {good.verdict or 'it has no verdict'}.",
-            evidence=[good.reason] if good.reason else [],
-            next=f"./inv cloud.releases -e {context.environment.name} shows those that were",
-            code=ExitCode.USAGE,
-        )
-
-
-def _require_services(context: Context, good: Manifest, inventory: Inventory) -> None:
-    """Refuse to return to a release whose services do not exist or run no tasks; all of them return, or none."""
-    target = target_of(good)
-    if missing := inventory.missing(target):
-        others = ", ".join(inventory.services) or "none"
-        lines = [f"{name}: the cluster {target.cluster} no longer has the service" for name in missing]
-        raise _lacks(context, good, [*lines, f"the cluster has: {others}"])
-    definitions = {name: part.task_definition for name, part in good.services.items()}
-    states.require_tasks(context, target, inventory, definitions)
-
-
-def _require_pullable(context: Context, good: Manifest, names: Sequence[str]) -> None:
-    problems, notes = rollback_plan.check(context, good, names)
-    problems += rollback_plan.definitions(context, good)
-    if problems:
-        raise _lacks(context, good, problems)
-    for note in notes:
-        context.note(note)
-
-
-def _require_signed(context: Context, good: Manifest, *, unsigned: bool) -> None:
-    """Refuse a release whose images are not signed; an image that its commit did not change may be of the current."""
-    again = f"git checkout {good.commit[:12]}, then ./inv deploy -e {context.environment.name} --allow-older"
-    current = context.releases.current()
-    images = provenance.of_release(context, good, *([current.commit] if current else []))
-    checked = signature.check(context.environment, images)
-    if checked.wrong:
-        raise signature.refusal(context.environment, checked, again)
-    if checked.missing and not unsigned:
-        older = "or --allow-unsigned, if it is from before images were signed"
-        raise signature.refusal(context.environment, checked, f"{again}; {older}")
-    for note in [*checked.notes, *(f"{each.service}: its image has no signature" for each in checked.missing)]:
-        context.note(note)
-
-
-def _lacks(context: Context, good: Manifest, lines: Sequence[str]) -> Failure:
-    name = context.environment.name
-    return Failure(
-        f"{good.commit[:12]} cannot run in {name} again: something it needs no longer exists; nothing was changed.",
-        evidence=lines,
-        next=f"git checkout {good.commit[:12]}, then ./inv deploy -e {name} --allow-older creates it again",
-        code=ExitCode.PREFLIGHT,
-    )
-
-
-def _runs(part: ReleasedService, primary: Deployment | None) -> bool:
-    return bool(primary and primary.task_definition == part.task_definition and primary.rollout == COMPLETED)
-
-
-def _part(context: Context, part: ReleasedService, primary: Deployment | None, *, same: bool) -> ReleasedService:
-    wanted = part.task_definition if same else context.retry(lambda: active(context.ecs, part.task_definition))
-    return ReleasedService(wanted, part.image, same=same, previous=primary.task_definition if primary else "")
-
-
-def _again(good: Manifest, parts: dict[str, ReleasedService], extra: dict[str, str]) -> Manifest:
-    return msgspec.structs.replace(
-        good,
-        id=manifests.new_id(good.commit),
-        kind="rollback",
-        of=good.of or good.id,
-        by=account.owner(),
-        run=account.run_url(),
-        began=account.timestamp(),
-        ended="",
-        verdict="",
-        reason="",
-        rolled=False,
-        services=parts,
-        extra=extra,
-    )
 
 
 @dataclass(frozen=True)
@@ -188,14 +54,14 @@ def roll_back(context: Context, manifest: Manifest, good: Manifest | None) -> Ro
     if good is None:
         left = {name: part.task_definition for name, part in manifest.services.items()}
         return RollbackOutcome(Verdict.FAILED, "there is no earlier release to roll back to", _left(left), left)
-    plan = Plan()
+    planned = Plan()
     try:
         context.require_lease()
         require_rollback_path(context.releases, good, manifest)
-        plan = rollback_plan.plan(context, manifest, good)
-        if plan.problems:
-            return _refused(manifest, good, plan)
-        outcome = _request(context, manifest, good, plan)
+        planned = plan(context, manifest, good)
+        if planned.problems:
+            return _refused(manifest, good, planned)
+        outcome = _request(context, manifest, good, planned)
     except Failure as failure:
         outcome = RollbackOutcome(Verdict.FAILED, f"no rollback: {failure.what}", list(failure.evidence))
     except (BotoCoreError, ClientError) as error:
@@ -203,7 +69,7 @@ def roll_back(context: Context, manifest: Manifest, good: Manifest | None) -> Ro
             outcome = _cut_off(context.environment.name, error)
         else:
             outcome = RollbackOutcome(Verdict.FAILED, "AWS refused the rollback", [message_of(error)])
-    return replace(outcome, lines=[*outcome.lines, *plan.lines], extra=plan.extra)
+    return replace(outcome, lines=[*outcome.lines, *planned.lines], extra=planned.extra)
 
 
 def _cut_off(name: str, error: Exception) -> RollbackOutcome:
@@ -233,8 +99,8 @@ def _request(context: Context, manifest: Manifest, good: Manifest, plan: Plan) -
     """Request the planned deployments, and wait for them."""
     context.note(f"rolling all services back to {good.commit[:12]}")
     target = target_of(manifest)
-    rollout, unchanged = rollouts.Rollout(context, target), [*plan.unchanged]
-    rollout.networks = rollouts.networks(target_of(good))  # with its ports, which those that failed may have changed
+    # With the ports of the good release, which those that failed may have changed.
+    rollout, unchanged = Rollout(context, target, ports=target_of(good)), [*plan.unchanged]
     for name, definition in plan.deployments.items():
         if _superseded(context, manifest, name, definition):
             unchanged.append(name)
@@ -260,24 +126,10 @@ def _judge(
     return RollbackOutcome(Verdict.ROLLED_BACK, f"{name} runs again {where}")
 
 
-def probe_of(context: Context, manifest: Manifest) -> ReleaseProbe:
-    """Return the probe that a release has to pass."""
-    pace = context.pace
-    target = target_of(manifest)
-    return ReleaseProbe(
-        target.url.rstrip("/"),
-        manifest.commit,
-        target.questions(),
-        times=pace.probes,
-        cap=pace.cap,
-        timeout=pace.probe_timeout,
-    )
-
-
 def _superseded(context: Context, manifest: Manifest, name: str, wanted: str) -> bool:
     """Whether somebody else has deployed a service meanwhile: then it is theirs, and stays as it is."""
     target, part = target_of(manifest), manifest.services[name]
-    primary = clusters.of(context, target).service(target.services[name].service).primary
+    primary = cluster.of(context, target).service(target.services[name].service).primary
     ours = {wanted, part.task_definition, part.previous, *(definition for _, definition in part.before)}
     if primary is None or primary.task_definition in ours:
         return False
@@ -294,4 +146,111 @@ def _return_service(context: Context, rollout: Rollout, name: str, service: Serv
         request = DeploymentRequest(primary.id, wanted, returns=False, timeout=context.pace.timeout)
         rollout.follow(name, service.service, request)
         return
-    rollout.update(name, service.service, context.retry(lambda: active(context.ecs, wanted)))
+    rollout.update(name, service.service, context.retry(lambda: task_definitions.active(context.ecs, wanted)))
+
+
+@dataclass
+class Plan:
+    """What goes where.
+
+    Args:
+        deployments: the task definition that each service of the failed release goes to.
+        problems: why nothing can go back.
+        extra: services that the good release does not have, and the task definition each ends on.
+        unchanged: services of the good release that stay on something else, for the failed one does not have them.
+        lines: what else there is to report.
+    """
+
+    deployments: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    extra: dict[str, str] = field(default_factory=dict)
+    unchanged: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+
+
+def plan(context: Context, manifest: Manifest, good: Manifest) -> Plan:
+    """Decide what goes where: the good release's services to its definitions, others to what they ran before."""
+    plan, inventory = Plan(), cluster.inventory_of(context, target_of(manifest), target_of(good))
+    _plan_good(context, plan, inventory, manifest, good)
+    for name in manifest.services:
+        if name not in good.services:
+            _plan_added(context, plan, manifest, good, name)
+    others = inventory.others(target_of(manifest), target_of(good))
+    plan.extra |= others
+    plan.lines += extra_services(good, others)
+    if not plan.problems:
+        _plan_signed(context, plan, inventory, manifest, good)
+    idle = inventory.idle(target_of(good))
+    plan.lines += states.wanting_none(context.environment, target_of(good), idle)
+    plan.lines += [inventory.note] * bool(inventory.note)
+    return plan
+
+
+def _plan_good(context: Context, plan: Plan, inventory: Inventory, manifest: Manifest, good: Manifest) -> None:
+    """Plan for the services of the good release: each must exist, and must be able to start."""
+    target, checked = target_of(good), []
+    for name, part in good.services.items():
+        primary = inventory.primary(target.services[name].service)
+        if primary is None:
+            plan.problems.append(f"{name}: the cluster {target.cluster} no longer has the service")
+        elif name in manifest.services:
+            plan.deployments[name] = part.task_definition
+            checked += [name] * (primary.task_definition != part.task_definition)
+        elif primary.task_definition != part.task_definition:
+            plan.unchanged.append(name)
+            plan.lines.append(f"{name}: {manifest.commit[:12]} does not have it; it stays unchanged")
+    problems, notes = check(context, good, checked)
+    plan.problems += problems
+    plan.lines += notes
+
+
+def _plan_added(context: Context, plan: Plan, manifest: Manifest, good: Manifest, name: str) -> None:
+    """Plan for a service that the good release does not have: it goes back to what it ran before, as ECS would do."""
+    before, ours = _before(context, manifest, good, name), manifest.services[name].task_definition
+    plan.deployments[name] = plan.extra[name] = before
+    how = "it stays on" if before == ours else "it returns to what it ran before,"
+    plan.lines.append(f"{name}: {good.commit[:12]} does not have it; {how} {short(before)}")
+
+
+def _plan_signed(context: Context, plan: Plan, inventory: Inventory, manifest: Manifest, good: Manifest) -> None:
+    """Refuse task definitions whose images are not signed; what a service ran before this release may run again."""
+    if signing_key.pinned(context.environment) is None:
+        return
+    fresh = {name: arn for name, arn in plan.deployments.items() if arn not in _ran(context, inventory, manifest, name)}
+    checked = signature.check(
+        context.environment, provenance.of_definitions(context, fresh, good.commit, manifest.commit)
+    )
+    plan.problems += checked.evidence()
+    plan.lines += checked.notes
+
+
+def _ran(context: Context, inventory: Inventory, manifest: Manifest, name: str) -> set[str]:
+    """Return the task definitions that a service is known to have run, by ECS: the bucket could name any."""
+    state = inventory.services.get(target_of(manifest).services[name].service, states.ABSENT)
+    previous = set() if context.resumes else {manifest.services[name].previous}
+    return previous | {each.task_definition for each in state.deployments}
+
+
+def _before(context: Context, manifest: Manifest, good: Manifest, name: str) -> str:
+    """Return what a service ran before this release, and before earlier ones since the last good one."""
+    wanted = manifest.services[name].task_definition
+    for release in [manifest, *context.releases.newest_first()]:
+        if release.id <= good.id:
+            break
+        part = release.services.get(name)
+        if part and part.task_definition == wanted:
+            wanted = part.previous or wanted
+    return wanted
+
+
+def check(context: Context, manifest: Manifest, names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return what some services of a release lack, and what could not be checked."""
+    problems: list[str] = []
+    notes: list[str] = []
+    services = target_of(manifest).services
+    for name in names:
+        part = manifest.services[name]
+        problem, note = registry.lacks(context, name, services[name], part.image)
+        problems += [*task_definitions.lacks(context, name, part.task_definition), *problem]
+        notes += note
+    return problems, notes
