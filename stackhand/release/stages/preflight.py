@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,19 @@ from stackhand.release.ecs.task_definitions import PLACEHOLDER
 from stackhand.release.target import ServiceTarget, Target
 
 TASKS = "ecs-tasks.amazonaws.com"
+ROLES = ("executionRoleArn", "taskRoleArn")
+CHECKS = (
+    "services",
+    "architecture",
+    "roles",
+    "secrets",
+    "log_groups",
+    "target_groups",
+    "network",
+    "images",
+    "schedules",
+)
+"""The methods of Preflight, in the order of what they report."""
 
 
 class Preflight:
@@ -31,7 +45,7 @@ class Preflight:
     def __init__(self, environment: Environment, target: Target, digests: Mapping[str, str]) -> None:
         self.environment, self.target, self.digests = environment, target, digests
         self.idle: list[str] = []
-        self._of_thread = threading.local()
+        self.notes: list[str] = []
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()
 
@@ -41,9 +55,9 @@ class Preflight:
         Raises:
             Failure: a release would fail; all reasons together.
         """
-        checks, name = self._checks(), self.target.environment
-        with ThreadPoolExecutor(len(checks), thread_name_prefix="preflight") as pool:
-            found = [*pool.map(self._run, checks)]
+        name = self.target.environment
+        with ThreadPoolExecutor(len(CHECKS), thread_name_prefix="preflight") as pool:
+            found = [*pool.map(self._run, CHECKS)]
         problems = [problem for each, _ in found for problem in each]
         if problems:
             raise Failure(
@@ -56,33 +70,11 @@ class Preflight:
             )
         return [note for _, notes in found for note in notes]
 
-    def _run(self, check: Callable[[], Iterator[str]]) -> tuple[list[str], list[str]]:
+    def _run(self, check: str) -> tuple[list[str], list[str]]:
         """Return the problems that a check finds, and its notes."""
-        self.notes = []
-        return [*check()], self.notes
-
-    @property
-    def notes(self) -> list[str]:
-        """The notes of the check that runs in this thread."""
-        notes: list[str] = self._of_thread.__dict__.setdefault("notes", [])
-        return notes
-
-    @notes.setter
-    def notes(self, notes: list[str]) -> None:
-        self._of_thread.notes = notes
-
-    def _checks(self) -> list[Callable[[], Iterator[str]]]:
-        return [
-            self.services,
-            self.architecture,
-            self.roles,
-            self.secrets,
-            self.log_groups,
-            self.target_groups,
-            self.network,
-            self.images,
-            self.schedules,
-        ]
+        own = copy(self)
+        own.notes = []
+        return [*getattr(own, check)()], own.notes
 
     def services(self) -> Iterator[str]:
         """The cluster has the services, and each has tasks; what else the cluster has is noted."""
@@ -91,14 +83,11 @@ class Preflight:
         inventory = self._ask("services", lambda: ecs.inventory(wanted.values()))
         if inventory is None:
             return
-        services = inventory.services if inventory else {}
-        yield from (
-            f"{name}: the cluster {self.target.cluster} has no active service {service}"
-            for name, service in wanted.items()
-            if service not in services
-        )
+        for name, service in wanted.items():
+            if not inventory or service not in inventory.services:
+                yield f"{name}: the cluster {self.target.cluster} has no active service {service}"
         if inventory:
-            self.idle = inventory.idle(self.target)
+            self.idle += inventory.idle(self.target)
             yield from wanting_none(self.environment, self.target, self.idle)
             extra = inventory.others(self.target)
             self.notes += [f"{name} is in the cluster but not in this release: it stays unchanged" for name in extra]
@@ -116,8 +105,11 @@ class Preflight:
     def roles(self) -> Iterator[str]:
         """The roles of the tasks exist."""
         answers: dict[str, Any] = {}
-        for arn, name in self._each("executionRoleArn", "taskRoleArn"):
-            role = arn.rpartition("/")[2]
+        arns = ((name, task.task_definition.get(key)) for name, task in self.target.tasks().items() for key in ROLES)
+        for name, arn in arns:
+            if not arn:
+                continue
+            role = str(arn).rpartition("/")[2]
             if role not in answers:
                 answers[role] = self._ask(f"role {role}", partial(self._client("iam").get_role, RoleName=role))
             answer = answers[role]
@@ -193,12 +185,6 @@ class Preflight:
             answer = self._ask(f"schedule of {name}", partial(self._client("scheduler").get_schedule, **where))
             if answer == {}:
                 yield f"{name}: there is no schedule {job.schedule.name} in the group {job.schedule.group}"
-
-    def _each(self, *keys: str) -> Iterator[tuple[str, str]]:
-        for name, task in self.target.tasks().items():
-            for key in keys:
-                if task.task_definition.get(key):
-                    yield str(task.task_definition[key]), name
 
     def _client(self, name: str) -> Any:
         with self._lock:  # boto3 makes clients in one thread only; what it has made serves all
