@@ -13,14 +13,13 @@ from stackhand import redaction
 from stackhand.aws.errors import failure, message_of, remedy
 from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project.environments import Environment
 from stackhand.project.state import State
 from stackhand.release.context import Context
 from stackhand.release.ecs.cluster import TAIL, Cluster, log_tail
 from stackhand.release.ecs.rollout import Rolling
 from stackhand.release.ecs.states import StoppedTask
 from stackhand.release.manifest import Manifest
-from stackhand.release.target import ServiceTarget, Target, Targets, short
+from stackhand.release.target import Target, Targets, short
 from stackhand.release.verdict import COMPLETED, Verdict
 from stackhand.system.roots import PROJECT
 
@@ -58,42 +57,28 @@ class FailedService:
         return lines + ([f"  hint: {self.hint}"] if self.hint else [])
 
 
-class Collector:
-    """Asks AWS what there is to know of a service that failed; what cannot be asked is reported, and stops nothing."""
+def collect(context: Context, target: Target, rolling: Rolling) -> FailedService:
+    """Ask AWS what there is to know of a service that failed; what cannot be asked is reported, and stops nothing."""
+    service, cluster = target.services[rolling.name], Cluster(context.ecs, target.cluster)
+    targets = Targets(context.environment.client("elbv2"), target)
+    part = FailedService(rolling.name, rolling.refused or _outcome(rolling), rolling.events())
 
-    def __init__(self, environment: Environment, target: Target) -> None:
-        self.target = target
-        self.cluster = Cluster(environment.client("ecs"), target.cluster)
-        self.targets = Targets(environment.client("elbv2"), target)
-        self.cloudwatch = environment.client("logs")
-
-    def collect(self, rolling: Rolling) -> FailedService:
-        """Return what there is to say of a service."""
-        service = self.target.services[rolling.name]
-        part = FailedService(rolling.name, rolling.refused or _outcome(rolling))
-        part.events = rolling.events()
-        part.tasks = self._try(part, "stopped tasks", lambda: self._tasks(rolling)) or []
-        part.health = self._try(part, "target health", lambda: self.targets.troubles(service)) or []
-        part.log = self._try(part, "log", lambda: self._log(service, part.tasks)) or []
-        part.hint = hint(part.tasks, [*part.events, *part.health, *part.log, part.message])
-        return part
-
-    def _tasks(self, rolling: Rolling) -> list[StoppedTask]:
-        return self.cluster.stopped_tasks(rolling.service, rolling.request)
-
-    def _log(self, service: ServiceTarget, tasks: Sequence[StoppedTask]) -> list[str]:
-        for task in tasks:
-            lines = log_tail(self.cloudwatch, service, task.id)
-            if lines:
-                return lines
-        return []
-
-    def _try(self, part: FailedService, what: str, ask: Any) -> Any:
+    def ask(what: str, question: Callable[[], list[Any]]) -> list[Any]:
         try:
-            return ask()
+            return question()
         except Exception as error:  # whatever AWS refuses: the report is about something else
             part.events.append(f"({what} cannot be read: {message_of(error)})")
-            return None
+            return []
+
+    def log() -> list[str]:
+        logs = (log_tail(context.cloudwatch, service, task.id) for task in part.tasks)
+        return next(filter(None, logs), [])
+
+    part.tasks = ask("stopped tasks", lambda: cluster.stopped_tasks(rolling.service, rolling.request))
+    part.health = ask("target health", lambda: targets.troubles(service))
+    part.log = ask("log", log)
+    part.hint = hint(part.tasks, [*part.events, *part.health, *part.log, part.message])
+    return part
 
 
 def screen(parts: Sequence[FailedService]) -> list[str]:

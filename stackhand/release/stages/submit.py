@@ -159,8 +159,8 @@ def watch(context: Context, manifest: Manifest, good: Manifest | None, rollout: 
 
 def failed(context: Context, manifest: Manifest, good: Manifest | None, bad: list[Rolling]) -> Failure:
     """Return everything to the last known good release, and return the failure that tells why."""
-    collector = report.Collector(context.environment, target_of(manifest))
-    parts = [collector.collect(each) for each in bad]
+    target = target_of(manifest)
+    parts = [report.collect(context, target, each) for each in bad]
     lines = report.screen(parts)
     for part in parts:
         context.note(f"{part.name} failed: {part.hint or part.message}")
