@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from stackhand.aws.errors import diagnose, expired, message_of, transient
+from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import Failure
 from stackhand.infrastructure import signing_key
 from stackhand.release.context import Context
@@ -14,16 +15,35 @@ from stackhand.release.ecs.rollout import Rollout
 from stackhand.release.ecs.states import Inventory
 from stackhand.release.images import provenance, registry, signature
 from stackhand.release.manifest import Manifest
+from stackhand.release.stages import report
 from stackhand.release.stages.migration import require_rollback_path
 from stackhand.release.stages.probe import probe_of
 from stackhand.release.target import ServiceTarget, short, target_of
 from stackhand.release.verdict import COMPLETED, IN_PROGRESS, DeploymentRequest, Verdict
 
 
-def extra_services(good: Manifest, extra: dict[str, str]) -> list[str]:
-    """Return a line for each service of the cluster that a release does not have."""
-    commit = good.commit[:12]
-    return [f"{name}: {commit} does not have it; it stays on {short(each)}" for name, each in extra.items()]
+def fail_and_roll_back(
+    context: Context, manifest: Manifest, good: Manifest | None, what: str, lines: list[str]
+) -> Failure:
+    """Return everything to the last known good release, and return the failure of the whole."""
+    try:
+        outcome = roll_back(context, manifest, good)
+    except Interrupted:
+        outcome = RollbackOutcome(Verdict.STILL_ROLLING, "interrupted during the rollback")
+    verdict = outcome.verdict
+    try:
+        context.releases.write(manifest.but(extra=outcome.extra).judged(verdict, what))
+    except Failure as error:
+        lines = [*lines, f"the verdict could not be recorded: {error.what}"]
+    everything = [*lines, *outcome.lines]
+    path = report.keep(manifest.id, [f"{manifest.id}: {verdict}", *everything])
+    name = context.environment.name
+    return Failure(
+        f"Deploy of {manifest.commit[:12]} to {name} failed: {what}; {outcome.message}.",
+        evidence=[*everything, f"this report: {path}"],
+        next=f"./inv cloud.logs -e {name}; fix it, then ./inv deploy -e {name}",
+        code=report.CODES[verdict],
+    )
 
 
 @dataclass(frozen=True)
@@ -83,11 +103,10 @@ def _refused(manifest: Manifest, good: Manifest, plan: Plan) -> RollbackOutcome:
     """Say why nothing goes back, and what each service is left on."""
     left = {name: part.task_definition for name, part in manifest.services.items()}
     lines = [*plan.problems, *_left(left)]
-    makes = (
-        f"git checkout {good.commit[:12]}, then ./inv deploy -e {manifest.environment} --allow-older, creates it again"
-    )
+    deploy = f"./inv deploy -e {manifest.environment} --allow-older"
+    lines.append(f"git checkout {good.commit[:12]}, then {deploy}, creates it again")
     extra = {name: each for name, each in left.items() if name not in good.services}
-    return RollbackOutcome(Verdict.FAILED, f"no rollback: {plan.problems[0]}", [*lines, makes], extra)
+    return RollbackOutcome(Verdict.FAILED, f"no rollback: {plan.problems[0]}", lines, extra)
 
 
 def _left(definitions: dict[str, str]) -> list[str]:
@@ -111,14 +130,14 @@ def _request(context: Context, manifest: Manifest, good: Manifest, plan: Plan) -
 
 
 def _judge(
-    context: Context, good: Manifest, verdict: Verdict, args: list[str], unchanged: list[str]
+    context: Context, good: Manifest, verdict: Verdict, lines: list[str], unchanged: list[str]
 ) -> RollbackOutcome:
     """Say how the rollback ended, from the verdict on its rollout and a probe."""
     name = good.commit[:12]
     if verdict is Verdict.STILL_ROLLING:
-        return RollbackOutcome(verdict, f"the services are still rolling back to {name}", args)
+        return RollbackOutcome(verdict, f"the services are still rolling back to {name}", lines)
     if verdict is not Verdict.DEPLOYED:
-        return RollbackOutcome(Verdict.FAILED, f"the rollback to {name} failed too", args)
+        return RollbackOutcome(Verdict.FAILED, f"the rollback to {name} failed too", lines)
     problems = probe_of(context, good).run(context.clock, context.notify)
     if problems:
         return RollbackOutcome(Verdict.FAILED, f"{name} runs again, but is unhealthy", problems)
@@ -186,6 +205,12 @@ def plan(context: Context, manifest: Manifest, good: Manifest) -> Plan:
     return plan
 
 
+def extra_services(good: Manifest, extra: dict[str, str]) -> list[str]:
+    """Return a line for each service of the cluster that a release does not have."""
+    commit = good.commit[:12]
+    return [f"{name}: {commit} does not have it; it stays on {short(each)}" for name, each in extra.items()]
+
+
 def _plan_good(context: Context, plan: Plan, inventory: Inventory, manifest: Manifest, good: Manifest) -> None:
     """Plan for the services of the good release: each must exist, and must be able to start."""
     target, checked = target_of(good), []
@@ -217,9 +242,8 @@ def _plan_signed(context: Context, plan: Plan, inventory: Inventory, manifest: M
     if signing_key.pinned(context.environment) is None:
         return
     fresh = {name: arn for name, arn in plan.deployments.items() if arn not in _ran(context, inventory, manifest, name)}
-    checked = signature.check(
-        context.environment, provenance.of_definitions(context, fresh, good.commit, manifest.commit)
-    )
+    images = provenance.of_definitions(context, fresh, good.commit, manifest.commit)
+    checked = signature.check(context.environment, images)
     plan.problems += checked.evidence()
     plan.lines += checked.notes
 

@@ -18,7 +18,7 @@ from stackhand.cli.failure import Failure
 from stackhand.release.context import Context
 from stackhand.release.manifest import Manifest
 from stackhand.release.stages.report import unrecorded, unverified
-from stackhand.release.stages.submit import fail_and_roll_back
+from stackhand.release.stages.rollback import fail_and_roll_back
 from stackhand.release.target import Schedule, short, target_of
 
 ENABLED, DISABLED = "ENABLED", "DISABLED"

@@ -1,14 +1,12 @@
-"""The deployment requests of a release, each recorded in the bucket as soon as ECS has accepted it."""
+"""The rollout of a release: its deployment requests, each recorded as soon as ECS has accepted it, and the verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 
 import msgspec
 
-from stackhand.aws.waiting import Interrupted
 from stackhand.cli.failure import Failure
 from stackhand.release.context import Context
 from stackhand.release.ecs import cluster, states
@@ -16,18 +14,49 @@ from stackhand.release.ecs.rollout import Rolling, Rollout
 from stackhand.release.images import provenance, signature
 from stackhand.release.manifest import Manifest, ReleasedService
 from stackhand.release.stages import report
-from stackhand.release.stages.rollback import RollbackOutcome, roll_back
-from stackhand.release.target import target_of
+from stackhand.release.stages.rollback import fail_and_roll_back
+from stackhand.release.target import containers, target_of
 from stackhand.release.verdict import IN_PROGRESS, DeploymentRequest, Verdict
 
 
-def request(context: Context, manifest: Manifest, good: Manifest | None, rollout: Rollout) -> Manifest:
-    """Follow what was requested of a release before, and request what was not.
+def roll(context: Context, manifest: Manifest, good: Manifest | None) -> Manifest:
+    """Replace the services by those of a release, and wait for the verdict.
 
     Raises:
-        Failure: it could not be done; the failure lists what was requested.
+        Failure: it is not deployed; the failure says what runs.
     """
-    again, target = manifest.touched, target_of(manifest)
+    same = all(each.same for each in manifest.services.values())
+    if good and good.commit == manifest.commit and same and not _rotated(manifest, good):
+        return manifest
+    return _roll_out(context, manifest, good)
+
+
+def resume(context: Context, manifest: Manifest, good: Manifest | None) -> Manifest:
+    """Go on with a release that was left rolling: order what was not ordered yet, and wait for all of it.
+
+    Raises:
+        Failure: as for `roll`, or an image is not signed.
+    """
+    _require_tasks(context, manifest)
+    images = provenance.of_release(context, manifest)
+    for note in signature.require(context.environment, images, f"./inv rollback -e {context.environment.name}"):
+        context.note(note)
+    return _roll_out(context, manifest, good)
+
+
+def _require_tasks(context: Context, manifest: Manifest) -> None:
+    """Refuse services that are scaled to 0; what AWS does not answer is reported by the rollout itself."""
+    from stackhand.aws.exceptions import BotoCoreError, ClientError
+
+    target = target_of(manifest)
+    with suppress(BotoCoreError, ClientError):
+        states.require_tasks(context, target, cluster.inventory_of(context, target))
+
+
+def _roll_out(context: Context, manifest: Manifest, good: Manifest | None) -> Manifest:
+    """Follow what was requested of a release before, request what was not, wait for the verdict, and act on it."""
+    target, resumed = target_of(manifest), manifest.touched
+    rollout = Rollout(context, target)
     for name, part in manifest.services.items():
         if part.deployment:
             rollout.follow(name, target.services[name].service, _request(context, part))
@@ -37,13 +66,20 @@ def request(context: Context, manifest: Manifest, good: Manifest | None, rollout
         context.releases.write(manifest)
         for name, force in missing(manifest, good).items():
             part, service = manifest.services[name], target.services[name].service
-            rolling = _accepted(context, rollout, name, service, part) if again else None
+            rolling = _accepted(context, rollout, name, service, part) if resumed else None
             rolling = rolling or rollout.update(name, service, part.task_definition, force=force)
             manifest = manifest.but(services={**manifest.services, name: _with_request(part, rolling)})
             context.releases.write(manifest)
             if rolling.verdict:  # refused, or somebody else's by now: the others stay as they are
                 break
-    return manifest
+        verdict = rollout.wait() if rollout.rolling else Verdict.DEPLOYED
+    if verdict is Verdict.DEPLOYED:
+        return manifest
+    if verdict is Verdict.FAILED:
+        ends = {Verdict.FAILED, Verdict.ROLLED_BACK}
+        bad = [each for each in rollout.rolling.values() if each.failing or each.verdict in ends]
+        raise _failed(context, manifest, good, bad)
+    raise report.unresolved(context, manifest, rollout.rolling, verdict)
 
 
 def missing(manifest: Manifest, good: Manifest | None) -> dict[str, bool]:
@@ -53,13 +89,14 @@ def missing(manifest: Manifest, good: Manifest | None) -> dict[str, bool]:
     """
     target, services = target_of(manifest), {}
     for name, part in manifest.services.items():
-        force = part.same and rotated(manifest, good) and _reads_secrets(target.services[name].task_definition)
+        reads_secrets = any(each.get("secrets") for each in containers(target.services[name].task_definition))
+        force = part.same and _rotated(manifest, good) and reads_secrets
         if not part.deployment and (force or not part.same):
             services[name] = force
     return services
 
 
-def rotated(manifest: Manifest, good: Manifest | None) -> bool:
+def _rotated(manifest: Manifest, good: Manifest | None) -> bool:
     """Whether a secret has another version than what runs was started with."""
     return bool(good and good.secrets != manifest.secrets)
 
@@ -96,68 +133,7 @@ def _with_request(part: ReleasedService, rolling: Rolling) -> ReleasedService:
     )
 
 
-def _reads_secrets(definition: Mapping[str, object]) -> bool:
-    containers = definition.get("containerDefinitions") or []
-    return any(each.get("secrets") for each in containers)  # type: ignore[attr-defined]
-
-
-def roll(context: Context, manifest: Manifest, good: Manifest | None) -> Manifest:
-    """Replace the services by those of a release, and wait for the verdict.
-
-    Raises:
-        Failure: it is not deployed; the failure says what runs.
-    """
-    same = all(each.same for each in manifest.services.values())
-    if good and good.commit == manifest.commit and same and not rotated(manifest, good):
-        return manifest
-    return _request_and_watch(context, manifest, good)
-
-
-def resume(context: Context, manifest: Manifest, good: Manifest | None) -> Manifest:
-    """Go on with a release that was left rolling: order what was not ordered yet, and wait for all of it.
-
-    Raises:
-        Failure: as for `roll`, or an image is not signed.
-    """
-    _require_tasks(context, manifest)
-    images = provenance.of_release(context, manifest)
-    for note in signature.require(context.environment, images, f"./inv rollback -e {context.environment.name}"):
-        context.note(note)
-    return _request_and_watch(context, manifest, good)
-
-
-def _require_tasks(context: Context, manifest: Manifest) -> None:
-    """Refuse services that are scaled to 0; what AWS does not answer is reported by the rollout itself."""
-    from stackhand.aws.exceptions import BotoCoreError, ClientError
-
-    target = target_of(manifest)
-    with suppress(BotoCoreError, ClientError):
-        states.require_tasks(context, target, cluster.inventory_of(context, target))
-
-
-def _request_and_watch(context: Context, manifest: Manifest, good: Manifest | None) -> Manifest:
-    rollout = Rollout(context, target_of(manifest))
-    return watch(context, request(context, manifest, good, rollout), good, rollout)
-
-
-def watch(context: Context, manifest: Manifest, good: Manifest | None, rollout: Rollout) -> Manifest:
-    """Wait for the verdict on what was ordered, and act on it.
-
-    Raises:
-        Failure: it is not deployed.
-    """
-    with report.explained(lambda: manifest, rollout.rolling):
-        verdict = rollout.wait() if rollout.rolling else Verdict.DEPLOYED
-    if verdict is Verdict.DEPLOYED:
-        return manifest
-    if verdict is Verdict.FAILED:
-        ends = {Verdict.FAILED, Verdict.ROLLED_BACK}
-        bad = [each for each in rollout.rolling.values() if each.failing or each.verdict in ends]
-        raise failed(context, manifest, good, bad)
-    raise report.unresolved(context, manifest, rollout.rolling, verdict)
-
-
-def failed(context: Context, manifest: Manifest, good: Manifest | None, bad: list[Rolling]) -> Failure:
+def _failed(context: Context, manifest: Manifest, good: Manifest | None, bad: list[Rolling]) -> Failure:
     """Return everything to the last known good release, and return the failure that tells why."""
     target = target_of(manifest)
     parts = [report.collect(context, target, each) for each in bad]
@@ -165,27 +141,3 @@ def failed(context: Context, manifest: Manifest, good: Manifest | None, bad: lis
     for part in parts:
         context.note(f"{part.name} failed: {part.hint or part.message}")
     return fail_and_roll_back(context, manifest, good, f"{', '.join(part.name for part in parts)} failed", lines)
-
-
-def fail_and_roll_back(
-    context: Context, manifest: Manifest, good: Manifest | None, what: str, lines: list[str]
-) -> Failure:
-    """Return everything to the last known good release, and return the failure of the whole."""
-    try:
-        outcome = roll_back(context, manifest, good)
-    except Interrupted:
-        outcome = RollbackOutcome(Verdict.STILL_ROLLING, "interrupted during the rollback")
-    verdict = outcome.verdict
-    try:
-        context.releases.write(manifest.but(extra=outcome.extra).judged(verdict, what))
-    except Failure as error:
-        lines = [*lines, f"the verdict could not be recorded: {error.what}"]
-    everything = [*lines, *outcome.lines]
-    path = report.keep(manifest.id, [f"{manifest.id}: {verdict}", *everything])
-    name = context.environment.name
-    return Failure(
-        f"Deploy of {manifest.commit[:12]} to {name} failed: {what}; {outcome.message}.",
-        evidence=[*everything, f"this report: {path}"],
-        next=f"./inv cloud.logs -e {name}; fix it, then ./inv deploy -e {name}",
-        code=report.CODES[verdict],
-    )

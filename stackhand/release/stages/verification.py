@@ -15,7 +15,7 @@ from stackhand.release.ecs import cluster
 from stackhand.release.manifest import Manifest
 from stackhand.release.stages.probe import probe_of
 from stackhand.release.stages.report import unrecorded, unverified
-from stackhand.release.stages.submit import fail_and_roll_back
+from stackhand.release.stages.rollback import fail_and_roll_back
 from stackhand.release.target import short, target_of
 from stackhand.release.verdict import Verdict
 
