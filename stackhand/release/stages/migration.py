@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import msgspec
@@ -24,7 +24,7 @@ from stackhand.release.ecs.cluster import Cluster
 from stackhand.release.images import checkout, source
 from stackhand.release.jobs import Migration
 from stackhand.release.manifest import KnownMigration, Manifest, Releases
-from stackhand.release.target import Target, target_of
+from stackhand.release.target import target_of
 from stackhand.release.verdict import Verdict
 from stackhand.system.roots import PROJECT
 
@@ -49,6 +49,7 @@ def migrate(context: Context, manifest: Manifest) -> dict[str, list[str]]:
         context.require_lease()
         context.releases.write(manifest.but(migrated=True))
     for name, definition in definitions.items():
+        timeout = target.jobs[name].timeout if name in target.jobs else target.services[name].migrate_timeout
         task = Migration(
             Cluster(context.ecs, target.cluster),
             context.cloudwatch,
@@ -57,7 +58,7 @@ def migrate(context: Context, manifest: Manifest) -> dict[str, list[str]]:
             context.clock,
             lambda text, name=name: context.count(f"migration of {name}: {text}"),  # type: ignore[misc]
             poll=min(context.pace.poll, 1.0),
-            timeout=_timeout(target, name) or context.pace.migration,
+            timeout=timeout or context.pace.migration,
             starts_within=context.pace.timeout,
         )
         try:
@@ -72,17 +73,8 @@ def migrate(context: Context, manifest: Manifest) -> dict[str, list[str]]:
     return output
 
 
-def _timeout(target: Target, name: str) -> float | None:
-    return target.jobs[name].timeout if name in target.jobs else target.services[name].migrate_timeout
-
-
 def require_rollback_path(releases: Releases, good: Manifest, newest: Manifest | None = None) -> None:
-    """Refuse to go back to a release that does not work with the current schema.
-
-    Args:
-        releases: of the environment.
-        good: the release to go back to.
-        newest: a release that is in no list yet.
+    """Refuse to go back to a release that does not work with the current schema, or that of one not listed yet.
 
     Raises:
         Failure: a migration since then is marked as breaking.
@@ -129,7 +121,7 @@ def of_checkout() -> list[KnownMigration] | None:
     Raises:
         Failure: the command reports that they are not in order.
     """
-    return _of([(service, PROJECT) for service in _listing()])
+    return _known(lambda _: nullcontext(PROJECT))
 
 
 def of_commit(commit: str) -> list[KnownMigration] | None:
@@ -138,21 +130,16 @@ def of_commit(commit: str) -> list[KnownMigration] | None:
     Raises:
         Failure: the commit is not in this clone, or its migrations are not in order.
     """
-    known: list[KnownMigration] = []
-    for service in _listing():
-        with files_of(commit, str(service.build.sources) if service.build else ".") as folder:
-            if (migrations := _of([(service, folder)])) is None:
-                return None
-            known += migrations
-    return known if _listing() else None
+    return _known(lambda service: files_of(commit, service.build.sources if service.build else "."))
 
 
-def _listing() -> list[Service]:
-    return [each for each in compose.stack_of(PROJECT).services.values() if each.migration("list")]
-
-
-def _of(services: list[tuple[Service, Path]]) -> list[KnownMigration] | None:
-    lists = [_list(service, folder) for service, folder in services]
+def _known(files: Callable[[Service], AbstractContextManager[Path]]) -> list[KnownMigration] | None:
+    """Return what the commands of all services list in the folders that they are given."""
+    lists = []
+    for service in compose.stack_of(PROJECT).services.values():
+        if service.migration("list"):
+            with files(service) as folder:
+                lists.append(_list(service, folder))
     if not lists or None in lists:
         return None
     return [each for migrations in lists for each in migrations or []]
@@ -174,17 +161,13 @@ def _list(service: Service, folder: Path) -> list[KnownMigration] | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    reported = [migrations for text in (done.stdout, done.stderr) if (migrations := _decoded(text))]
+    reported = []
+    for text in (done.stdout, done.stderr):
+        with suppress(msgspec.MsgspecError):
+            reported.append(msgspec.json.decode(text, type=_Listed))
     if error := next((each.error for each in reported if each.error), None):
         raise Failure("The migrations are invalid.", evidence=[error.what], next="./inv db.plan")
     return next((each.migrations for each in reported if done.returncode == 0), None)
-
-
-def _decoded(text: bytes) -> _Listed | None:
-    try:
-        return msgspec.json.decode(text, type=_Listed)
-    except msgspec.MsgspecError:
-        return None
 
 
 @contextmanager
