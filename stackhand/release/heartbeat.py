@@ -39,9 +39,6 @@ class LeaseRequest(msgspec.Struct, frozen=True):
     """What a heartbeat is started for.
 
     Args:
-        environment: whose lease.
-        owner: who deploys.
-        commit: what.
         run: the address of the CI run.
         timeout: seconds to wait for a lease that somebody else holds.
         pid: of the playbook.
@@ -62,8 +59,6 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Args:
         waiting: for whom.
-        lease: as it was taken.
-        failure: why there is none.
     """
 
     waiting: str = ""

@@ -33,10 +33,6 @@ Verdict = Literal["works", "fails", "unknown"]
 def check(*, environment: str, json: bool) -> None:
     """Check an environment that runs.
 
-    Args:
-        environment: which.
-        json: one document on stdout.
-
     Raises:
         Failure: it is not known, or nothing was ever released to it.
         Exit: something does not work.

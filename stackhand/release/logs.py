@@ -101,12 +101,8 @@ def _follow(
 ) -> None:
     """Write what is added, until somebody interrupts us.
 
-    Args:
-        cloudwatch: boto3's client for logs.
-        chosen: the services by name.
-        begin: the earliest time of a line, in milliseconds.
-        before: the lines of each service that are written already; those before them are not to be.
-        write: called with a service and its line.
+    No line is from before `begin`, in milliseconds; none of those `before`, of each service, or earlier ones is
+    written again.
     """
     written = together(before.values())
     last = max((line.at for line in written), default=int(time.time() * 1000))

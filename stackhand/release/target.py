@@ -48,8 +48,6 @@ class TaskTarget(msgspec.Struct, frozen=True, kw_only=True):
         task_definition: in which the image of a service that is built is IMAGE.
         log_group: of its containers.
         log_stream_prefix: a container's stream is PREFIX/CONTAINER/TASKID.
-        subnets: of its tasks.
-        security_groups: of its tasks.
     """
 
     container: str
@@ -95,8 +93,7 @@ class ServiceTarget(TaskTarget, frozen=True, kw_only=True):
         health_path: asked by the load balancer.
         paths: that the load balancer sends to it.
         host: the host names for which it does; any, where there are none.
-        min: fewest tasks.
-        max: most tasks.
+        min: fewest tasks; `max`, most.
         migrate: the command that brings the database up to date.
         migrate_timeout: seconds that it may take; none for the usual limit.
         probe: what a release is asked from outside, as `x-aws.probe` says.

@@ -29,7 +29,6 @@ def running(ecs: Any, arn: str) -> Definition:
 
 
 PLACEHOLDER = "IMAGE"
-
 ANSWER_ONLY = frozenset(
     {
         "taskDefinitionArn",
@@ -45,19 +44,13 @@ ANSWER_ONLY = frozenset(
     }
 )
 """What DescribeTaskDefinition adds, and nobody asked for."""
-
 DEFAULTS: Mapping[str, Any] = {"enableFaultInjection": False}
 """What ECS fills in where a definition does not say it."""
-
 CONTAINER_DEFAULTS: Mapping[str, Any] = {"essential": True, "cpu": 0}
 """The same of a container."""
-
 PORT_DEFAULTS: Mapping[str, Any] = {"protocol": "tcp"}
-
 HEALTH_DEFAULTS: Mapping[str, Any] = {"interval": 30, "timeout": 5, "retries": 3}
-
 PLATFORM_DEFAULTS: Mapping[str, Any] = {"cpuArchitecture": "X86_64", "operatingSystemFamily": "LINUX"}
-
 PAIRS = {"environment": "value", "secrets": "valueFrom"}
 """Lists of names and values, which ECS gives back in an order of its own."""
 

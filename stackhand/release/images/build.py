@@ -43,13 +43,7 @@ def ensure(
 ) -> dict[str, str]:
     """Have the image of each service in ECR, as its tag COMMIT, and return their digests by the services' names.
 
-    Args:
-        environment: whose registry it is.
-        built: the repositories, by the services' names.
-        commit: the tag: the commit, marked when it is not all that was built.
-        name: another tag that they get.
-        architecture: X86_64 or ARM64.
-        notify: called with what is being done.
+    The commit is marked when it is not all that was built; `name` is another tag; an architecture is X86_64 or ARM64.
 
     Raises:
         Failure: an image cannot be built or pushed, is not what was built.
@@ -150,12 +144,7 @@ def build(
 ) -> Iterator[str]:
     """Build images from the files of a commit, and yield the name of each service whose image is built.
 
-    Args:
-        wanted: the addresses of the images, by the services' names.
-        commit: what is released, which is their tag.
-        architecture: X86_64 or ARM64.
-        notify: called with what is being done.
-        pinned: the digests of images that they are built on.
+    The addresses of the images are given by the services' names, and the digests of those they are built on.
 
     Raises:
         Failure: a build fails, or the files are not those that the release was named after.

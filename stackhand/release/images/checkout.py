@@ -126,13 +126,9 @@ def _refused(args: Iterable[str], folder: Path, message: str) -> Failure:
 
 @contextmanager
 def exported(root: Path, commit: str, paths: Sequence[str], *, dirty: bool) -> Iterator[Path]:
-    """Give a copy of the checkout's root that has the files git knows below some paths, and no others.
+    """Give a copy of the checkout's root that has the files of a commit below some paths, and no others.
 
-    Args:
-        root: the checkout.
-        commit: whose files they are.
-        paths: files and folders, relative to the root.
-        dirty: take the files as they are in the checkout, with new ones that git does not ignore.
+    With `dirty`, they are as in the checkout, with new ones that git does not ignore.
 
     Raises:
         Failure: a submodule or the content of a file of Git LFS is not in this clone.

@@ -106,11 +106,7 @@ def commits_of(environment: Environment, repositories: Iterable[str], name: str)
 def identify(environment: Environment, target: Target | None, source: Source, *, unknown: bool) -> Source:
     """Return what is to be released, once it is clear which commit the images of its name are.
 
-    Args:
-        environment: whose registry it is.
-        target: of the newest good release; None before there is one.
-        source: what was asked for.
-        unknown: whether images may be released of which nobody knows the commit.
+    The target is that of the newest good release; with `unknown`, nobody need know the commit of the images.
 
     Raises:
         Failure: the name belongs to another commit, or the images of a commit that is not here are missing.

@@ -32,10 +32,8 @@ Component = dict[str, str]
 
 LARGEST = 16 * 1024 * 1024
 """Bytes of a file that is read; package databases are smaller."""
-
 READER = Path(__file__)
 """What has another version lists again."""
-
 LISTED = "Debian (dpkg), Alpine (apk), Python and npm packages; no others, and no copied files"
 
 AT_ONCE = 2
@@ -88,13 +86,7 @@ class Listings:
 
 
 def bill_of_materials(image: str, name: str, version: str, given_up: threading.Event | None = None) -> dict[str, Any]:
-    """Return the bill of materials of an image that is on this machine. Nothing of the image is run.
-
-    Args:
-        image: on this machine.
-        name: of the service.
-        version: the commit.
-        given_up: set once nobody waits for it any more.
+    """Return the bill of materials of an image that is on this machine, until nobody waits for it any more.
 
     Raises:
         Failure: docker cannot hand the image's files over.
@@ -132,12 +124,7 @@ def _listed(image: str, given_up: threading.Event) -> Listed:
 
 
 def recall(layers: str, reader: Path) -> Listed | None:
-    """Return the packages of an image; None where nobody has listed one of these layers with this very reader.
-
-    Args:
-        layers: the digests of the layers, as the engine tells them.
-        reader: the source of what lists packages.
-    """
+    """Return the packages of an image; None where nobody has listed one of these layers with this very reader."""
     if not layers or not private.is_closed(FOLDER):
         return None
     path = _file(layers, reader)

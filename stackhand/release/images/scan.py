@@ -16,22 +16,14 @@ from stackhand.project.environments import Environment
 from stackhand.system.roots import PROJECT
 
 FILE = "allowed-findings.yml"
-
 Severity = Literal["any", "informational", "low", "medium", "high", "critical"]
-
 SEVERITIES = get_args(Severity)[1:]
 """From harmless to worst; what ECR calls UNDEFINED or UNTRIAGED is taken for the worst."""
-
 ANY = "any"
-
 SCANNED_WITHIN = 300.0
-
 SCAN_POLL = 2.0
-
 UNSUPPORTED_IMAGE = "UNSUPPORTED_IMAGE"
-
 UNSUPPORTED = "ECR scans images of common Linux distributions: none that is built from scratch, or of another system"
-
 SHOWN = 10
 
 

@@ -133,12 +133,7 @@ def _part(context: Context, state: ServiceState, wanted: Definition, container: 
 
 
 def prepare_rollback(context: Context, good: Manifest, *, unsigned: bool = False) -> Manifest:
-    """Return the release that brings a good one back.
-
-    Args:
-        context: where.
-        good: the release.
-        unsigned: let images run that have no signature.
+    """Return the release that brings a good one back, whose images may have no signature if that is meant.
 
     Raises:
         Failure: it was never good, does not work with the current schema, lacks something, or is not signed.
