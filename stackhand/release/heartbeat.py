@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import NamedTuple
 
 import msgspec
 import psutil
@@ -55,27 +56,18 @@ class LeaseRequest(msgspec.Struct, frozen=True):
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A line that a heartbeat writes: why it waits, and at last the lease or why it has none.
-
-    Args:
-        waiting: for whom.
-    """
+    """A line that a heartbeat writes: for whom it waits, and at last the token of the lease or why there is none."""
 
     waiting: str = ""
-    lease: dict[str, str] | None = None
+    token: str = ""
     failure: FailureDocument | None = None
 
 
-class Held(msgspec.Struct, frozen=True):
+class Held(NamedTuple):
     """A lease that a heartbeat renews: its token, and the heartbeat's process."""
 
-    lease: dict[str, str]
+    token: str
     pid: int
-
-    @property
-    def token(self) -> str:
-        """The token of the lease."""
-        return self.lease["token"]
 
 
 def start(request: LeaseRequest, notify: Callable[[str], None], check: Callable[[], None]) -> Held:
@@ -94,8 +86,8 @@ def start(request: LeaseRequest, notify: Callable[[str], None], check: Callable[
         raise
     finally:
         os.close(output)
-    if event.lease is not None:
-        return Held(event.lease, pid)
+    if event.token:
+        return Held(event.token, pid)
     for child in [each for each in _started if each.pid == pid]:
         child.wait()
     if event.failure is not None:
@@ -223,7 +215,7 @@ def main() -> None:
         _notify(Event(failure=failure.document()))
         return
     try:
-        _notify(Event(lease=msgspec.to_builtins(lease)))
+        _notify(Event(token=lease.token))
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _hold(client.renew, lambda: ended.is_set() or not _alive(*watched), RENEWED)
     finally:

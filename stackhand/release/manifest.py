@@ -115,9 +115,14 @@ class Manifest(msgspec.Struct, frozen=True):
         return self.verdict in {"", Verdict.STILL_ROLLING}
 
     @property
+    def ordered(self) -> bool:
+        """Whether any service is known to have been ordered."""
+        return any(each.deployment for each in self.services.values())
+
+    @property
     def touched(self) -> bool:
         """Whether any service may have been ordered."""
-        return self.rolled or any(each.deployment for each in self.services.values())
+        return self.rolled or self.ordered
 
     def but(self, **changes: Any) -> Manifest:
         """Return it with some fields changed."""

@@ -195,7 +195,7 @@ def interrupted(manifest: Manifest, rolling: Mapping[str, Rolling]) -> Failure:
 
 def unverified(manifest: Manifest) -> Failure:
     """Return what to say when somebody stops us between the rollout and the record of it."""
-    name, touched = manifest.environment, any(each.deployment for each in manifest.services.values())
+    name, touched = manifest.environment, manifest.ordered
     return Failure(
         f"Interrupted; {manifest.commit[:12]} runs in {name}, but is unverified.",
         evidence=["it is not recorded as a good release, so no rollback can use it"] if touched else [],
@@ -207,7 +207,7 @@ def unverified(manifest: Manifest) -> Failure:
 def lost(manifest: Manifest, rolling: Mapping[str, Rolling], error: Exception) -> Failure:
     """Return what to say when AWS does not answer us any more in the middle."""
     name = manifest.environment
-    if not rolling and not any(each.deployment for each in manifest.services.values()):
+    if not rolling and not manifest.ordered:
         return failure(f"The rollout to {name} did not start", error)
     return failure(
         f"{manifest.commit[:12]} can no longer be watched in {name}, where ECS continues",
@@ -221,8 +221,7 @@ def lost(manifest: Manifest, rolling: Mapping[str, Rolling], error: Exception) -
 def unrecorded(manifest: Manifest, error: Failure, rolling: Mapping[str, Rolling] | None = None) -> Failure:
     """Return what to say when the bucket fails us after an order: ECS goes on, and is not all known there."""
     name = manifest.environment
-    ordered = rolling or any(each.deployment for each in manifest.services.values())
-    if error.code is ExitCode.LOCKED or not ordered:
+    if error.code is ExitCode.LOCKED or not (rolling or manifest.ordered):
         return error
     return Failure(
         f"{manifest.commit[:12]} was updated in {name}, but that could not be recorded; ECS continues.",

@@ -121,6 +121,6 @@ def _taken_back(context: Context, manifest: Manifest, name: str, error: Exceptio
             with suppress(Exception):  # what is reported is the schedule that could not be changed
                 put(context, each, part.previous, state)
     what = f"the schedule of {name} cannot be changed"
-    if not any(each.deployment for each in manifest.services.values()):
+    if not manifest.ordered:
         return failure(f"Deploy of {manifest.commit[:12]} failed: {what}", error)
     return fail_and_roll_back(context, manifest, context.releases.current(), what, [message_of(error)])

@@ -74,8 +74,7 @@ def _idle(context: Context, manifest: Manifest) -> list[str]:
 def unchanged(context: Context, manifest: Manifest) -> bool:
     """Whether a release is what was deployed already."""
     current = context.releases.current()
-    touched = any(each.deployment for each in manifest.services.values())
-    touched |= any(each.updated for each in manifest.scheduled.values())
+    touched = manifest.ordered or any(each.updated for each in manifest.scheduled.values())
     return bool(current and not touched and current.commit == manifest.commit)
 
 
