@@ -69,10 +69,7 @@ class LeaseClient:
     """
 
     def __init__(
-        self,
-        store: Store,
-        now: Callable[[], datetime] | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        self, store: Store, now: Callable[[], datetime] | None = None, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         self.store, self.now, self.sleep = store, now or store.now, sleep
         self.lease: Lease | None = None

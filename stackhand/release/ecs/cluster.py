@@ -184,10 +184,7 @@ def log_tail(logs: Any, service: TaskTarget, task: str) -> list[str]:
     """Return the last lines of the main container of a task, given by ARN or id; nothing when it never wrote any."""
     try:
         answer = logs.get_log_events(
-            logGroupName=service.log_group,
-            logStreamName=_stream(service, task),
-            limit=TAIL,
-            startFromHead=False,
+            logGroupName=service.log_group, logStreamName=_stream(service, task), limit=TAIL, startFromHead=False
         )
     except Exception as error:
         if code_of(error) == "ResourceNotFoundException":

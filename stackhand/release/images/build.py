@@ -62,8 +62,7 @@ def ensure(
         digests[each] = registry.digest_in(environment, built[each].name, commit, timeout=SEEN_WITHIN)
         if not digests[each]:
             raise Failure(
-                f"ECR does not list {url}:{commit} {SEEN_WITHIN:g} s after it was pushed.",
-                next="repeat the command",
+                f"ECR does not list {url}:{commit} {SEEN_WITHIN:g} s after it was pushed.", next="repeat the command"
             )
     record.require({each: repository.name for each, repository in built.items()}, digests)
     for each, url in missing.items() if key is not None else ():

@@ -131,8 +131,7 @@ class Preflight:
         """The log groups exist, or the first container of each task would fail."""
         for group in sorted({each.log_group for each in self.target.tasks().values()}):
             answer = self._ask(
-                f"log group {group}",
-                partial(self._client("logs").describe_log_groups, logGroupNamePrefix=group),
+                f"log group {group}", partial(self._client("logs").describe_log_groups, logGroupNamePrefix=group)
             )
             if answer is not None and group not in {each["logGroupName"] for each in answer.get("logGroups", [])}:
                 yield f"there is no log group {group}"
