@@ -9,7 +9,7 @@ from stackhand.ansible.action import Result
 from stackhand.cli.reporter import StepReport
 from stackhand.release.action import OfRelease, ReleaseAction
 from stackhand.release.context import Context
-from stackhand.release.stages import schedules
+from stackhand.release.stages import verification
 
 
 class ActionModule(ReleaseAction):
@@ -19,7 +19,7 @@ class ActionModule(ReleaseAction):
 
     def release(self, context: Context, options: OfRelease) -> Result:
         """Return the release, with the schedules that were changed."""
-        manifest = schedules.update(context, options.manifest)
+        manifest = verification.update_schedules(context, options.manifest)
         names = [name for name, each in manifest.scheduled.items() if each.updated]
         step = StepReport("scheduled", f"{', '.join(names)} on {manifest.commit[:12]}") if names else None
         return Result(changed=bool(names), step=step, facts={"manifest": manifest})

@@ -7,7 +7,7 @@ from typing import Any
 
 from stackhand.cli.failure import Failure
 from stackhand.rehearsal.emulator import Emulator
-from stackhand.release.stages.schedules import ScheduleState
+from stackhand.release.ecs.task_definitions import ScheduleState
 from stackhand.release.target import short
 
 

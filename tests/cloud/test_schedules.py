@@ -11,7 +11,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import environments
 from stackhand.release import jobs, target
 from stackhand.release.manifest import Manifest
-from stackhand.release.stages import migration, preflight, prepare, schedules, submit, verification
+from stackhand.release.stages import migration, preflight, prepare, submit, verification
 from tests.cloud.conftest import Cloud
 from tests.cloud.fake_ecs import definition
 from tests.cloud.fake_rollout import ACCOUNT, REGION, Outcome
@@ -60,7 +60,7 @@ def finish(cloud: Cloud, manifest: Manifest) -> Manifest:
     """Do what all playbooks of a release end with."""
     manifest = submit.roll(cloud.context, manifest, cloud.context.releases.current())
     verification.probe(cloud.context, manifest)
-    return verification.record(cloud.context, schedules.update(cloud.context, manifest))[1]
+    return verification.record(cloud.context, verification.update_schedules(cloud.context, manifest))[1]
 
 
 def states(cloud: Cloud) -> dict[str, tuple[str, str]]:
@@ -99,14 +99,14 @@ def test_a_schedule_that_cannot_be_changed_takes_the_release_back(
     scheduled: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release(scheduled, "first")
-    put = schedules.put
+    put = verification.set_schedule
 
     def refuse(context: Any, each: target.Schedule, definition: str, *more: str) -> bool:
         if each.name == "hourly":
             raise PermissionError("scheduler:UpdateSchedule")
         return put(context, each, definition, *more)
 
-    monkeypatch.setattr(schedules, "put", refuse)
+    monkeypatch.setattr(verification, "set_schedule", refuse)
     with pytest.raises(Failure) as found:
         release(scheduled, "second")
     assert found.value.code == ExitCode.ROLLED_BACK

@@ -20,18 +20,9 @@ from stackhand.release.context import Context
 from stackhand.release.ecs import states, task_definitions
 from stackhand.release.ecs.cluster import Cluster, inventory_of
 from stackhand.release.ecs.states import ABSENT, Inventory, ServiceState
-from stackhand.release.ecs.task_definitions import (
-    active,
-    differences,
-    image_of,
-    registered,
-    render,
-    render_job,
-    running,
-)
+from stackhand.release.ecs.task_definitions import active, differences, registered, render, render_job, running
 from stackhand.release.images import provenance, signature
 from stackhand.release.manifest import KnownMigration, Manifest, ReleasedService, ScheduledJob
-from stackhand.release.stages import schedules
 from stackhand.release.stages.migration import require_rollback_path
 from stackhand.release.stages.rollback import check, extra_services
 from stackhand.release.target import Definition, ServiceTarget, Target, target_of
@@ -84,7 +75,7 @@ def _scheduled(context: Context, target: Target, digests: Mapping[str, str]) -> 
     starting = {name: job.schedule for name, job in target.jobs.items() if job.schedule}
     current = context.releases.current() if starting else None
     for name, each in starting.items():
-        wanted, state = render_job(name, target, digests), schedules.ask(context, each)
+        wanted, state = render_job(name, target, digests), task_definitions.schedule_of(context, each)
         last = current.scheduled.get(name) if current else None
         old = state.released if state.exists or last is None else last.task_definition
         same = bool(old) and not differences(context.retry(partial(running, context.ecs, old)), wanted)
@@ -125,7 +116,7 @@ def secrets_of(context: Context, target: Target) -> str:
 
 def _part(context: Context, state: ServiceState, wanted: Definition, container: str) -> ReleasedService:
     primary = state.primary
-    image = image_of(wanted, container)
+    image = task_definitions.image_of(wanted, container)
     old = primary.task_definition if primary else ""
     if primary and not differences(running(context.ecs, old), wanted):
         return ReleasedService(old, image, same=primary.rollout == COMPLETED, previous=old)
@@ -238,7 +229,7 @@ def _scheduled_again(context: Context, good: Manifest) -> dict[str, ScheduledJob
     jobs, target = {}, target_of(good)
     for name, part in good.scheduled.items():
         wanted = target.jobs[name].schedule
-        state = schedules.ask(context, wanted) if wanted else schedules.ScheduleState({})
+        state = task_definitions.schedule_of(context, wanted) if wanted else task_definitions.ScheduleState({})
         if not state.exists:
             context.note(f"{name}: it has no schedule any more, so nothing starts it")
             continue

@@ -1,22 +1,29 @@
-"""The last stages of a release: it answers well from outside, and is recorded as the last known good one."""
+"""The last stages of a release: it answers well from outside, schedules start its jobs, and it is recorded as good.
+
+Terraform owns when a job runs, and a release what, as with a service. A release that fails before has changed no
+schedule.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import msgspec
 
+from stackhand.aws.errors import failure, message_of
 from stackhand.aws.waiting import Interrupted
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.stack.probes import ProbeReport
 from stackhand.release.context import Context
 from stackhand.release.ecs import cluster
+from stackhand.release.ecs.task_definitions import DISABLED, ENABLED, is_released, set_schedule
 from stackhand.release.manifest import Manifest
 from stackhand.release.stages.probe import probe_of
 from stackhand.release.stages.report import unrecorded, unverified
 from stackhand.release.stages.rollback import fail_and_roll_back
-from stackhand.release.target import short, target_of
+from stackhand.release.target import Schedule, short, target_of
 from stackhand.release.verdict import Verdict
 
 UNTOUCHED_PAUSE = 0.1
@@ -76,6 +83,52 @@ def unchanged(context: Context, manifest: Manifest) -> bool:
     current = context.releases.current()
     touched = manifest.ordered or any(each.updated for each in manifest.scheduled.values())
     return bool(current and not touched and current.commit == manifest.commit)
+
+
+def update_schedules(context: Context, manifest: Manifest) -> Manifest:
+    """Have the schedules start the jobs of a release, and return it with those that were changed.
+
+    Raises:
+        Failure: one cannot be changed; everything of the release is taken back.
+    """
+    for name, wanted in _schedules(manifest).items():
+        part = manifest.scheduled[name]
+        if part.same:
+            continue
+        try:
+            context.require_lease()
+            updated = set_schedule(context, wanted, part.task_definition)
+        except Failure as error:
+            raise unrecorded(manifest, error) from error
+        except Interrupted:
+            raise unverified(manifest) from None
+        except Exception as error:
+            context.clock.check()  # an interrupt ends the retries
+            raise _taken_back(context, manifest, name, error) from error
+        if not updated:
+            context.note(f"{name}: there is no schedule {wanted.name}, so nothing starts it")
+        changed = msgspec.structs.replace(part, updated=updated)
+        manifest = manifest.but(scheduled={**manifest.scheduled, name: changed})
+    return manifest
+
+
+def _schedules(manifest: Manifest) -> dict[str, Schedule]:
+    jobs = target_of(manifest).jobs
+    return {name: each for name in manifest.scheduled if (each := jobs[name].schedule)}
+
+
+def _taken_back(context: Context, manifest: Manifest, name: str, error: Exception) -> Failure:
+    """Return the schedules that were changed to what they started before, then the services, and say why."""
+    for other, each in _schedules(manifest).items():
+        part = manifest.scheduled[other]
+        if part.updated:
+            state = ENABLED if is_released(part.previous) else DISABLED
+            with suppress(Exception):  # what is reported is the schedule that could not be changed
+                set_schedule(context, each, part.previous, state)
+    what = f"the schedule of {name} cannot be changed"
+    if not manifest.ordered:
+        return failure(f"Deploy of {manifest.commit[:12]} failed: {what}", error)
+    return fail_and_roll_back(context, manifest, context.releases.current(), what, [message_of(error)])
 
 
 def record(context: Context, manifest: Manifest) -> tuple[bool, Manifest]:
