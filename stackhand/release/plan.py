@@ -24,6 +24,8 @@ from stackhand.release.manifest import KnownMigration, Manifest
 from stackhand.release.target import ServiceTarget, Target, target_of
 
 UNBUILT = "(still to be built)"
+HEADINGS = ("concern", *SHOWN)
+SHOWN_ATTRIBUTES = 6
 UNKNOWN = "migrations: not known: no command lists them (x-aws.release.list)"
 
 
@@ -199,12 +201,6 @@ def _bucket(context: Context) -> bool:
     except Failure:
         return False
     return True
-
-
-HEADINGS = ("concern", *SHOWN)
-
-
-SHOWN_ATTRIBUTES = 6
 
 
 def show_plan(report: PlanReport) -> None:

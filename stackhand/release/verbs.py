@@ -218,13 +218,9 @@ def _run_release(
 
 
 def hooks_of(playbook: str, options: Mapping[str, Any], *, skip: bool = False, again: str = "") -> Hooks:
-    """Return the hooks around a playbook.
+    """Return the hooks around deploy, resume or rollback, whose options are named without a prefix.
 
-    Args:
-        playbook: deploy, resume or rollback.
-        options: of its steps, by their names without a prefix.
-        skip: whether the user wants none.
-        again: how to repeat it without hooks; by default the verb.
+    What the user repeats without hooks is the verb, or else `again`.
 
     Raises:
         Failure: there is no such environment.

@@ -110,12 +110,7 @@ def image_of(definition: Mapping[str, Any], container: str) -> str:
 
 
 def differences(running: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Return what would change, as `path: old -> new`; nothing when the two mean the same.
-
-    Args:
-        running: as DescribeTaskDefinition tells it.
-        wanted: as RegisterTaskDefinition is to get it.
-    """
+    """Return what would change, as `path: old -> new`; nothing when the two mean the same to ECS."""
     old, new = flat(normal(running)), flat(normal(wanted))
     return [
         f"{path}: {_shown(old.get(path))} -> {_shown(new.get(path))}"

@@ -115,11 +115,7 @@ class BuildRecord:
         self.store.write(self.key, BuiltImages(self.commit, self.images))
 
     def require(self, repositories: Mapping[str, str], digests: Mapping[str, str]) -> None:
-        """Refuse what ECR has under the commit when it is not what was built.
-
-        Args:
-            repositories: by the services' names.
-            digests: of what ECR has, by the services' names.
+        """Refuse what ECR has under the commit when it is not what was built; all is given by the services' names.
 
         Raises:
             Failure: an image is another one, or nobody recorded it.
@@ -170,9 +166,7 @@ def bills(store: Store, commit: str) -> dict[str, str]:
 def write_checksums(images: Mapping[str, str], bills: Mapping[str, str]) -> None:
     """Write the digests of images and of their bills of materials, in the place of what an earlier run wrote.
 
-    Args:
-        images: by their repositories' names; an address has the account's number, and attestations are public.
-        bills: likewise.
+    They are given by their repositories' names: an address has the account's number, and attestations are public.
     """
     CHECKSUMS.unlink(missing_ok=True)
     lines = [f"{digest.removeprefix('sha256:')}  {name}" for name, digest in images.items()]
@@ -205,13 +199,7 @@ def of_release(context: Context, manifest: Manifest, *others: str) -> Images:
 
 
 def of_definitions(context: Context, definitions: Mapping[str, str], *commits: str) -> Images:
-    """Yield the images of task definitions: ECS is asked, which never changes one.
-
-    Args:
-        context: where.
-        definitions: the ARN of each service's.
-        commits: that the images may have been built from.
-    """
+    """Yield the images of services' task definitions, built from some commits; ECS never changes a definition."""
     image = _reader(context.environment, *commits)
     for name, arn in definitions.items():
         definition = context.retry(partial(running, context.ecs, arn))

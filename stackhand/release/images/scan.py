@@ -54,14 +54,7 @@ class Allowed:
 def gate(
     environment: Environment, repository: str, digest: str, max_severity: Severity, notify: Callable[[str], None]
 ) -> None:
-    """Refuse an image whose scan found something worse than allowed.
-
-    Args:
-        environment: whose registry it is.
-        repository: its name.
-        digest: of the image.
-        max_severity: one of SEVERITIES, the worst that may be released; or `any`, which asks for no scan.
-        notify: called while the scan is waited for.
+    """Refuse an image whose scan found something worse than allowed; with `any` for the worst, no scan is asked for.
 
     Raises:
         Failure: there are such findings, or no result of a scan can be had.

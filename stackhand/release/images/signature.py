@@ -157,12 +157,7 @@ def _fault(image: SignedImage) -> str:
 
 
 def require(environment: Environment, images: Iterable[SignedImage], remedy: str = "") -> list[str]:
-    """Refuse images that are not signed; return what was not checked.
-
-    Args:
-        environment: whose they are.
-        images: that are to run.
-        remedy: by default what makes them anew, for a new release.
+    """Refuse images that are not signed; return what was not checked. By default the remedy is to build them again.
 
     Raises:
         Failure: the pinned key did not sign an image as what it is said to be.

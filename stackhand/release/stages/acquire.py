@@ -177,21 +177,17 @@ def alone(environment: Environment, notify: Callable[[str], None], timeout: floa
     try:
         held = heartbeat.start(request, notify, lambda: None)
     except Failure as failure:
-        raise _busy(failure, environment.name) from failure
+        if failure.code is not ExitCode.LOCKED:
+            raise
+        raise Failure(
+            f"{environment.name} is locked by another deploy, so nothing was removed.",
+            evidence=failure.evidence,
+            next=f"wait for it; if it is dead, ./inv cloud.unlock -e {environment.name}",
+            code=ExitCode.LOCKED,
+        ) from failure
     try:
         yield
     finally:
         with suppress(Failure):  # then its heartbeat does, or it expires
             lease.give_back(Store(environment), held.token)
         heartbeat.stop(held.pid)
-
-
-def _busy(failure: Failure, environment: str) -> Failure:
-    if failure.code is not ExitCode.LOCKED:
-        return failure
-    return Failure(
-        f"{environment} is locked by another deploy, so nothing was removed.",
-        evidence=failure.evidence,
-        next=f"wait for it; if it is dead, ./inv cloud.unlock -e {environment}",
-        code=ExitCode.LOCKED,
-    )

@@ -166,9 +166,7 @@ CODES = {
 def explained(manifest: Callable[[], Manifest], rolling: Mapping[str, Rolling]) -> Iterator[None]:
     """Turn what stops us while services are replaced into a failure that says what ECS goes on with.
 
-    Args:
-        manifest: returns the release as far as it is known by then.
-        rolling: the services that were ordered.
+    The release is returned as far as it is known by then.
     """
     from stackhand.aws.exceptions import BotoCoreError, ClientError
 
