@@ -12,7 +12,7 @@ from stackhand.cli.reporter import StepReport
 from stackhand.release import plan
 from stackhand.release.action import OnEnvironment, ReleaseAction
 from stackhand.release.context import Context
-from stackhand.release.stages import migration
+from stackhand.release.stages import known_migrations
 
 
 class ActionModule(ReleaseAction):
@@ -34,7 +34,7 @@ class ActionModule(ReleaseAction):
 
     def release(self, context: Context, options: Options) -> Result:
         """Add to the report of Terraform's plan."""
-        changes = plan.plan(context, options.outputs.get("release", {}), migration.of_checkout())
+        changes = plan.plan(context, options.outputs.get("release", {}), known_migrations.of_checkout())
         report = {**options.report, "release": changes}
         message = "changes" if changes.changed else "no changes"
         return Result(changed=False, report=report, step=StepReport("release", message))

@@ -14,7 +14,7 @@ from stackhand.release import target
 from stackhand.release.action import OnEnvironment, ReleaseAction
 from stackhand.release.context import Context
 from stackhand.release.images import provenance, signature
-from stackhand.release.stages import migration, preflight
+from stackhand.release.stages import known_migrations, preflight
 
 
 class ActionModule(ReleaseAction):
@@ -41,7 +41,7 @@ class ActionModule(ReleaseAction):
         where = target.parse(options.target)
         images = provenance.of_target(context.environment, where, options.digests, options.commit)
         with ThreadPoolExecutor(1) as pool:  # the project's command takes as long as AWS's answers
-            known = pool.submit(migration.of_commit, options.commit)
+            known = pool.submit(known_migrations.of_commit, options.commit)
             notes = signature.require(context.environment, images)
             notes += preflight.Preflight(context.environment, where, options.digests).run()
         message = f"{', '.join(where.services)}: roles, secrets, logs, targets, network, images, signatures"

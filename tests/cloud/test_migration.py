@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import target
 from stackhand.release.ecs.cluster import Cluster
-from stackhand.release.jobs import Migration
+from stackhand.release.stages.migration import Migration
 from tests.cloud.conftest import Cloud
 from tests.cloud.fake_ecs import Lost, Refused
 

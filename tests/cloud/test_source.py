@@ -13,7 +13,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release.heartbeat import Held
 from stackhand.release.images import build, registry, source
 from stackhand.release.manifest import Manifest, ReleasedService
-from stackhand.release.stages import acquire, migration
+from stackhand.release.stages import acquire, known_migrations
 from stackhand.release.target import parse, target_of
 from tests.cloud.conftest import Cloud
 from tests.cloud.repository import Repository
@@ -187,22 +187,22 @@ def test_what_was_left_rolling_runs_too(repository: Repository, held: Cloud, mon
 def test_the_migrations_of_a_release_are_those_of_its_commit(
     repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migration, "PROJECT", repository.path)
+    monkeypatch.setattr(known_migrations, "PROJECT", repository.path)
     repository.write("migrations/001_one.sql", "SELECT 1")
     old = repository.commit("one")
     repository.write("migrations/002_two.sql", "SELECT 2")
     head = repository.commit("two")
     found = {}
     for commit in (old, head, f"{head}{source.DIRTY}0123", "a-name"):
-        with migration.files_of(commit, "migrations") as folder:
+        with known_migrations.files_of(commit, "migrations") as folder:
             found[commit] = sorted(path.name for path in (folder / "migrations").iterdir())
     assert [len(each) for each in found.values()] == [1, 2, 2, 2]
     with (
         pytest.raises(Failure, match="its migrations are unknown"),
-        migration.files_of("c0ffee" * 6 + "c0ff", "migrations"),
+        known_migrations.files_of("c0ffee" * 6 + "c0ff", "migrations"),
     ):
         pass
-    with migration.files_of(old, "elsewhere") as folder:
+    with known_migrations.files_of(old, "elsewhere") as folder:
         assert folder == repository.path
 
 

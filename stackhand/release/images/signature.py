@@ -156,20 +156,30 @@ def _fault(image: SignedImage) -> str:
     return f"the signature of {image.repository}@{image.digest} is {WRONG}"
 
 
-def require(environment: Environment, images: Iterable[SignedImage], remedy: str = "") -> list[str]:
-    """Refuse images that are not signed; return what was not checked. By default the remedy is to build them again.
+def require(environment: Environment, images: Iterable[SignedImage]) -> list[str]:
+    """Refuse a new release whose images are not signed; return what was not checked.
 
     Raises:
         Failure: the pinned key did not sign an image as what it is said to be.
     """
     checked = check(environment, images)
-    if remedy and checked.refused:
-        raise refusal(environment, checked, remedy)
     if any(each.misplaced for each in checked.wrong):
         raise refusal(environment, checked, f"./inv plan -e {environment.name} shows what Terraform would fix")
     if checked.refused:
         removal = " && ".join(_removal(environment, each) for each in checked.refused)
         raise refusal(environment, checked, f"{removal}; then deploy again, which builds and signs them")
+    return checked.notes
+
+
+def require_again(environment: Environment, images: Iterable[SignedImage], remedy: str) -> list[str]:
+    """Refuse images of an earlier release that are not signed; return what was not checked.
+
+    Raises:
+        Failure: as `require`.
+    """
+    checked = check(environment, images)
+    if checked.refused:
+        raise refusal(environment, checked, remedy)
     return checked.notes
 
 

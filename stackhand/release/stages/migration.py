@@ -5,28 +5,32 @@ It waits for STOPPED and for nothing else: a migration that has nothing to do ha
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from pathlib import Path
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 
-import msgspec
-
-from stackhand.aws.waiting import Interrupted
+from stackhand.aws import waiting
+from stackhand.aws.diagnosis import Kind
+from stackhand.aws.errors import diagnose, failure, message_of, transient
+from stackhand.aws.waiting import Clock, Interrupted
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.services import compose
-from stackhand.project import inherited
-from stackhand.project.stack.model import Service
 from stackhand.release.context import Context
-from stackhand.release.ecs.cluster import Cluster
-from stackhand.release.images import checkout, source
-from stackhand.release.jobs import Migration
-from stackhand.release.manifest import KnownMigration, Manifest, Releases
-from stackhand.release.target import target_of
+from stackhand.release.ecs.cluster import TAIL, Cluster, LogFollower
+from stackhand.release.ecs.states import StoppedTask
+from stackhand.release.manifest import Manifest
+from stackhand.release.target import ServiceTarget, Target, TaskTarget, short, target_of
 from stackhand.release.verdict import Verdict
-from stackhand.system.roots import PROJECT
+
+NEXT = "fix it, then deploy again"
+POLL = 1.0
+LOG_COMES_WITHIN = 5.0
+CAPACITY = 3
+"""How often to ask when there is no place for the task, or ECS does not know the new definition yet."""
+STOPS_WITHIN = 60.0
+LONGEST_NAME = 36
+"""Letters that ECS takes of who started a task."""
 
 
 def migrate(context: Context, manifest: Manifest) -> dict[str, list[str]]:
@@ -73,126 +77,188 @@ def migrate(context: Context, manifest: Manifest) -> dict[str, list[str]]:
     return output
 
 
-def require_rollback_path(releases: Releases, good: Manifest, newest: Manifest | None = None) -> None:
-    """Refuse to go back to a release that does not work with the current schema, or that of one not listed yet.
+@dataclass
+class Migration:
+    """The task of one job; or of one service, whose command is another one then.
 
-    Raises:
-        Failure: a migration since then is marked as breaking.
+    Args:
+        name: of the job or service.
+        count: told again and again how long it runs and the last line of its log.
+        poll: seconds between two looks, at most.
+        timeout: seconds after which it is stopped.
+        starts_within: seconds for which ECS is asked to start it.
+        started: whether ECS has started it, or may have.
+        show: called with each line of its log.
     """
-    known = {each.number for each in good.migrations}
-    for release in _since(releases, good, newest):
-        for each in release.migrations:
-            if each.breaking and each.number not in known:
-                raise Failure(
-                    f"{good.commit[:12]} no longer works with the database.",
-                    evidence=[f"{each.name} of the release {release.id} is marked `-- migrate: breaking`"],
-                    next="fix the newer code and deploy it; the old code needs a restored database",
-                    code=ExitCode.DEPLOY_FAILED,
+
+    cluster: Cluster
+    cloudwatch: Any
+    target: Target
+    name: str
+    clock: Clock
+    count: Callable[[str], None]
+    poll: float = POLL
+    timeout: float = 7200.0
+    starts_within: float = 900.0
+    started: bool = False
+    show: Callable[[str], None] = lambda _: None
+
+    @property
+    def the_job(self) -> str:
+        """What it is, at the begin of a sentence."""
+        return f"The job {self.name}" if self.name in self.target.jobs else f"The migration of {self.name}"
+
+    def run(self, task_definition: str, started_by: str) -> list[str]:
+        """Run it to its end, and return what it said.
+
+        Raises:
+            Failure: it did not end with 0, or nobody can watch it; no service has been touched.
+            Interrupted: we are to stop, and there is no task.
+        """
+        service = self.target.tasks()[self.name]
+        task = self._start(service, task_definition, started_by)
+        follower = LogFollower(self.cloudwatch, service, task)
+        output: list[str] = []
+        try:
+            finished = self._wait(task, follower, output)
+        except Failure:
+            raise
+        except Exception as error:
+            raise self._abandoned(task, error) from error
+        code = finished.exit_code(service.container)
+        if code != 0:
+            self._rest(follower, output)
+            message = "ended without an exit code" if code is None else f"ended with exit code {code}"
+            raise self._failure(message, [*finished.reasons(), *output[-TAIL:]])
+        return output
+
+    def _start(self, service: TaskTarget, task_definition: str, started_by: str) -> str:
+        command = (service.migrate or []) if isinstance(service, ServiceTarget) else []  # a job runs its own
+        token, started_by = "", started_by[:LONGEST_NAME]
+        refused: Exception | None = None
+        code, reasons = ExitCode.DEPLOY_FAILED, [""]
+        deadline, refusals, delays = self.clock.now() + self.starts_within, 0, waiting.delays()
+        while refusals < CAPACITY and self.clock.now() < deadline:
+            if not self.started:  # one token as long as ECS may have started a task for it: there is never a second one
+                token = secrets.token_hex(16)
+            try:
+                task, refusal = self.cluster.start_task(
+                    service, task_definition, command=command, started_by=started_by, token=token
                 )
+            except Exception as error:
+                reasons = [message_of(error)]
+                if not transient(error):
+                    refused = error
+                    break
+                self.started, seconds = True, next(delays)
+            else:
+                self.started = bool(task)
+                if self.started:
+                    return task
+                reasons, seconds, refusals = refusal, self.poll * 5, refusals + 1
+            self.count(f"not started yet: {reasons[0]}")
+            try:
+                self.clock.sleep(seconds)
+            except Interrupted:
+                if not self.started:
+                    raise
+                code = ExitCode.INTERRUPTED
+                break
+        unknown = self._end_unanswered(started_by) if self.started else []
+        if not self.started and refused is not None and diagnose(refused).kind is not Kind.REFUSED:
+            what = f"{self.the_job} could not be started; no service was changed"
+            raise failure(what, refused) from refused
+        raise self._failure("could not be started", [*reasons, *unknown], code)
 
+    def _end_unanswered(self, started_by: str) -> list[str]:
+        """Stop what ECS may have started although its answer never came, and return what to say of it."""
+        try:
+            tasks = self.cluster.tasks_started_by(started_by)
+        except Exception as error:
+            by_hand = f"aws ecs list-tasks --cluster {self.cluster.name} --started-by {started_by}"
+            return [f"ECS may have started it anyway ({message_of(error)}): {by_hand}"]
+        return [
+            f"ECS had started the task {each}; it {self._stop(each, 'its start was not answered')}" for each in tasks
+        ]
 
-def _since(releases: Releases, good: Manifest, newest: Manifest | None) -> Iterable[Manifest]:
-    if newest:
-        yield newest
-    for each in releases.newest_first():
-        if each.id <= good.id:
-            return
-        if each.migrated:
-            yield each
+    def _wait(self, task: str, follower: LogFollower, output: list[str]) -> StoppedTask:
+        began = self.clock.now()
+        deadline, reported = began + self.timeout, ""
+        while True:
+            described = self._stopped(task)
+            output += self._shown(follower)
+            last = f", {output[-1]}" if output else ""
+            if (text := f"running for {elapsed(self.clock.now() - began)}{last}") != reported:
+                self.count(text)
+            reported = text
+            if described:
+                return described
+            if self.clock.now() >= deadline:
+                end = self._stop(task, f"not done within {self.timeout:g} s")
+                message = f"did not end within {self.timeout:g} s, and {end}"
+                longer = "give it longer by x-aws.release.timeout (seconds), then deploy again"
+                raise self._failure(message, [f"task {task}", *output[-TAIL:]], repair=longer)
+            self.clock.sleep(waiting.pause(self.clock.now() - began, self.poll))
 
+    def _shown(self, follower: LogFollower) -> list[str]:
+        lines = follower.new_lines()
+        for line in lines:
+            self.show(line)
+        return lines
 
-WITHIN = 60.0
+    def _stopped(self, task: str) -> StoppedTask | None:
+        """Return the task once it has stopped; nothing while ECS does not answer."""
+        try:
+            return self.cluster.stopped(task)
+        except Exception as error:
+            if transient(error):
+                return None
+            raise
 
+    def _rest(self, follower: LogFollower, output: list[str]) -> None:
+        """CloudWatch shows a line some seconds after it was written: wait for those of a task that failed."""
+        deadline = self.clock.now() + LOG_COMES_WITHIN
+        quiet = 0
+        while self.clock.now() < deadline and quiet < (1 if output else LOG_COMES_WITHIN):
+            before = len(output)
+            self.clock.sleep(min(self.poll, 1.0))
+            output += self._shown(follower)
+            quiet = quiet + 1 if len(output) == before else 0
 
-class _Error(msgspec.Struct):
-    what: str
+    def _abandoned(self, task: str, error: Exception) -> Failure:
+        """Stop a task that nobody waits for any more, and return what to say of it."""
+        if isinstance(error, Interrupted):
+            message = f"was interrupted, and {self._stop(task, 'interrupted')}"
+            return self._failure(message, [f"task {task}"], ExitCode.INTERRUPTED)
+        message = f"can no longer be watched, and {self._stop(task, 'nobody can watch it')}"
+        meaning = failure("", error, repeat="deploy again")
+        return self._failure(message, [f"task {task}", meaning.what, *meaning.evidence], repair=meaning.next)
 
+    def _stop(self, task: str, reason: str) -> str:
+        """Stop a task, and say whether that went well; it may also have ended by itself."""
+        retry = waiting.Retry(STOPS_WITHIN, self.clock.sleep, self.count, self.clock.now)
+        try:
+            retry(lambda: self.cluster.stop_task(task, f"stackhand: {reason}"))
+        except Exception as error:
+            number = short(task)
+            by_hand = f"aws ecs stop-task --cluster {self.cluster.name} --task {number}"
+            return f"may continue ({message_of(error)}); {by_hand} stops it"
+        return "was stopped"
 
-class _Listed(msgspec.Struct):
-    """What the command prints: the migrations on stdout, or why there are none to list on stderr."""
-
-    migrations: list[KnownMigration] | None = None
-    error: _Error | None = None
-
-
-def of_checkout() -> list[KnownMigration] | None:
-    """Return the migrations of this checkout; None when no command lists them.
-
-    Raises:
-        Failure: the command reports that they are not in order.
-    """
-    return _known(lambda _: nullcontext(PROJECT))
-
-
-def of_commit(commit: str) -> list[KnownMigration] | None:
-    """Return the migrations of a commit, which need not be the one that is checked out; None as `of_checkout`.
-
-    Raises:
-        Failure: the commit is not in this clone, or its migrations are not in order.
-    """
-    return _known(lambda service: files_of(commit, service.build.sources if service.build else "."))
-
-
-def _known(files: Callable[[Service], AbstractContextManager[Path]]) -> list[KnownMigration] | None:
-    """Return what the commands of all services list in the folders that they are given."""
-    lists = []
-    for service in compose.stack_of(PROJECT).services.values():
-        if service.migration("list"):
-            with files(service) as folder:
-                lists.append(_list(service, folder))
-    if not lists or None in lists:
-        return None
-    return [each for migrations in lists for each in migrations or []]
-
-
-def _list(service: Service, folder: Path) -> list[KnownMigration] | None:
-    """Run the command in a folder; None when it prints something else than we know."""
-    command = service.migration("list")
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=inherited.environment("service", PATH=path, PYTHONDONTWRITEBYTECODE="1"),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=WITHIN,
-            check=False,
+    def _failure(
+        self, what: str, evidence: list[str], code: ExitCode = ExitCode.DEPLOY_FAILED, repair: str = NEXT
+    ) -> Failure:
+        return Failure(
+            f"{self.the_job} {what}; no service was changed.",
+            evidence=evidence,
+            next=repair,
+            code=code,
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    reported = []
-    for text in (done.stdout, done.stderr):
-        with suppress(msgspec.MsgspecError):
-            reported.append(msgspec.json.decode(text, type=_Listed))
-    if error := next((each.error for each in reported if each.error), None):
-        raise Failure("The migrations are invalid.", evidence=[error.what], next="./inv db.plan")
-    return next((each.migrations for each in reported if done.returncode == 0), None)
 
 
-@contextmanager
-def files_of(commit: str, place: str) -> Iterator[Path]:
-    """Give a folder that has a place of a commit at its path, as the checkout has it.
-
-    Raises:
-        Failure: the commit is not in this clone, so nobody knows what it has there.
-    """
-    wanted = source.clean(commit)
-    try:
-        here = checkout.run("rev-parse", "HEAD", folder=PROJECT).strip() == wanted
-    except checkout.NoGit:
-        here = True
-    # Of images that nobody knows the commit of, and without git, this folder is all there is.
-    here = here or not source.COMMIT.fullmatch(commit)
-    if here or not (PROJECT / place).is_dir():
-        yield PROJECT
-        return
-    if not checkout.succeeds("cat-file", "-e", f"{wanted}^{{commit}}", folder=PROJECT):
-        raise Failure(
-            f"{wanted[:12]} is not in this clone, so its migrations are unknown.",
-            evidence=["they decide whether a rollback to or from it is possible"],
-            next="git fetch, then repeat the command",
-            code=ExitCode.PREFLIGHT,
-        )
-    with checkout.exported(PROJECT, wanted, [place], dirty=False) as folder:
-        yield folder
+def elapsed(seconds: float) -> str:
+    """Return a time in its largest whole unit, so that it seldom changes."""
+    if seconds < 60:  # noqa: PLR2004 - a minute
+        return f"{seconds:.0f} s"
+    minutes = int(seconds // 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"  # noqa: PLR2004 - an hour

@@ -23,7 +23,7 @@ from stackhand.release.ecs.states import ABSENT, Inventory, ServiceState
 from stackhand.release.ecs.task_definitions import active, differences, registered, render, render_job, running
 from stackhand.release.images import provenance, signature
 from stackhand.release.manifest import KnownMigration, Manifest, ReleasedService, ScheduledJob
-from stackhand.release.stages.migration import require_rollback_path
+from stackhand.release.stages.known_migrations import require_rollback_path
 from stackhand.release.stages.rollback import check, extra_services
 from stackhand.release.target import Definition, ServiceTarget, Target, target_of
 from stackhand.release.verdict import COMPLETED, Deployment

@@ -16,7 +16,7 @@ from stackhand.release.ecs.states import Inventory
 from stackhand.release.images import provenance, registry, signature
 from stackhand.release.manifest import Manifest
 from stackhand.release.stages import report
-from stackhand.release.stages.migration import require_rollback_path
+from stackhand.release.stages.known_migrations import require_rollback_path
 from stackhand.release.stages.probe import probe_of
 from stackhand.release.target import ServiceTarget, short, target_of
 from stackhand.release.verdict import COMPLETED, IN_PROGRESS, DeploymentRequest, Verdict

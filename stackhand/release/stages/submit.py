@@ -39,7 +39,7 @@ def resume(context: Context, manifest: Manifest, good: Manifest | None) -> Manif
     """
     _require_tasks(context, manifest)
     images = provenance.of_release(context, manifest)
-    for note in signature.require(context.environment, images, f"./inv rollback -e {context.environment.name}"):
+    for note in signature.require_again(context.environment, images, f"./inv rollback -e {context.environment.name}"):
         context.note(note)
     return _roll_out(context, manifest, good)
 
