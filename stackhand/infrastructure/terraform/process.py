@@ -17,6 +17,7 @@ from stackhand.aws import credentials, network
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
 from stackhand.project.environments import Environment
+from stackhand.system import program
 from stackhand.system.roots import PROJECT
 
 INSTALL = "install Terraform 1.11 or newer (developer.hashicorp.com/terraform), or set STACKHAND_TERRAFORM=PATH"
@@ -110,25 +111,16 @@ def _interrupts_to(child: subprocess.Popen[str]) -> Iterator[None]:
     Raises:
         KeyboardInterrupt: then; in a worker of Ansible nobody waits for it any more.
     """
-    interrupted = False
+    arrived: list[int] = []
 
-    def pass_on(_number: int, _frame: object) -> None:
-        nonlocal interrupted
-        interrupted = multiprocessing.parent_process() is None
-        if child.poll() is None:
+    def pass_on(number: int, _frame: object) -> None:
+        arrived.append(number)
+        if len(arrived) == 1 and child.poll() is None:
             child.send_signal(signal.SIGINT)
-        for number in before:
-            signal.signal(number, signal.SIG_IGN)
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, pass_on)
-    try:
+    with program.handling(pass_on):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if interrupted:
+    if arrived and multiprocessing.parent_process() is None:
         raise KeyboardInterrupt
 
 
