@@ -7,8 +7,8 @@ from typing import Any
 from stackhand.ansible.action import Action, Result
 from stackhand.aws.waiting import Retry
 from stackhand.cli.reporter import StepReport
-from stackhand.infrastructure.plan import plan as plans
-from stackhand.infrastructure.plan.plan import PlanDocument, numbers
+from stackhand.infrastructure import plan as plans
+from stackhand.infrastructure.plan import PlanDocument, numbers
 from stackhand.infrastructure.secrets import composed_secrets, secrets
 from stackhand.infrastructure.snapshots import restore
 from stackhand.infrastructure.snapshots.restore import Restore

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stackhand.infrastructure.plan.plan import summary
+from stackhand.infrastructure.plan import summary
 from stackhand.infrastructure.secrets import secrets
 from stackhand.infrastructure.snapshots import restore
 from stackhand.release import lease, manifest

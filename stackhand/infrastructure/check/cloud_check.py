@@ -8,9 +8,9 @@ from typing import Any
 
 from stackhand.cli import console
 from stackhand.cli.failure import Exit, ExitCode, Failure
+from stackhand.infrastructure import plan_warnings
 from stackhand.infrastructure.check import advice, interfaces, variable_rules
 from stackhand.infrastructure.check.interfaces import InterfaceUse
-from stackhand.infrastructure.plan import plan
 from stackhand.infrastructure.secrets import secrets
 from stackhand.infrastructure.services import compose, differences, existing, services
 from stackhand.infrastructure.services.findings import CloudFinding
@@ -135,7 +135,7 @@ def _of_operation(stack: Stack, environment: Environment) -> Iterator[CloudFindi
         yield CloudFinding(
             "advice", "network", use.message(), "larger private subnets (vpc_cidr), or a smaller scale.max"
         )
-    if message := plan.no_recipient(environment):
+    if message := plan_warnings.no_recipient(environment):
         yield CloudFinding("advice", "alarms", message.partition(": ")[2], "put an address there")
 
 
