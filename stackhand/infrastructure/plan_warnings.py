@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stackhand.cli.failure import Failure
+from stackhand.infrastructure import secrets
 from stackhand.infrastructure.documents import TerraformPlan
-from stackhand.infrastructure.secrets import secrets
 from stackhand.infrastructure.snapshots import rds
 from stackhand.project.environments import Environment
 
@@ -73,7 +73,7 @@ def _alarms(environment: Environment, planned: TerraformPlan, *, refreshed: bool
 
 def _secrets(environment: Environment, planned: TerraformPlan) -> Iterator[str]:
     given = planned.planned_values.known().get(secrets.OUTPUT) or {}
-    for variable, name in (secrets.missing(environment, given) or {}).items():
+    for variable, name in secrets.missing(environment, given).items():
         how = secrets.put(environment, name)
         yield f"{variable} has no value in {environment.name}, and only you can provide it; a deploy would stop: {how}"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stackhand.cli.failure import Failure
-from stackhand.infrastructure.secrets import secret_values
+from stackhand.infrastructure import secret_values
 from stackhand.infrastructure.services import compose, services, tfvars
 from stackhand.infrastructure.terraform import terraform
 from stackhand.project.environments import Environment

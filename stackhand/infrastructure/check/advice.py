@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from stackhand.infrastructure.secrets import secret_values, secrets
+from stackhand.infrastructure import secret_values, secrets
 from stackhand.infrastructure.services import privileges
 from stackhand.infrastructure.services.findings import CloudFinding
 from stackhand.infrastructure.services.services import KNOWN_THERE, WITHOUT_DEFAULT, CloudServices, variables_of

@@ -8,10 +8,9 @@ from typing import Any
 
 from stackhand.cli import console
 from stackhand.cli.failure import Exit, ExitCode, Failure
-from stackhand.infrastructure import plan_warnings
+from stackhand.infrastructure import plan_warnings, secrets
 from stackhand.infrastructure.check import advice, interfaces, variable_rules
 from stackhand.infrastructure.check.interfaces import InterfaceUse
-from stackhand.infrastructure.secrets import secrets
 from stackhand.infrastructure.services import compose, differences, existing, services
 from stackhand.infrastructure.services.findings import CloudFinding
 from stackhand.infrastructure.services.references import Note

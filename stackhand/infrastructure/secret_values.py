@@ -15,7 +15,7 @@ from msgspec import structs
 from stackhand.aws.errors import as_failure, code_of
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import account
+from stackhand.infrastructure import account, secrets
 from stackhand.infrastructure.services import existing, services
 from stackhand.infrastructure.services.services import CloudServices
 from stackhand.project import environments
@@ -26,6 +26,8 @@ from stackhand.system.roots import PROJECT
 
 LONGEST = 8192
 """Bytes that SSM stores; above 4096 it charges for the parameter, and says so in none of its answers."""
+KEY = "alias/aws/ssm"
+"""The account's own key, which outlives the environment."""
 HEADINGS = ("secret", "kind", "version", "changed", "by")
 STYLES = {"missing": "red"}
 
@@ -56,7 +58,7 @@ def set_value(*, environment: str, name: str) -> None:
     account.check(chosen)
     ssm, path = chosen.client("ssm"), _path(chosen, name)
     _require_type(ssm, path, chosen, name)
-    version = _put(ssm, path, _read(name), chosen)
+    version = secrets.store(ssm, path, _read(name), secrets.encryption(chosen, KEY))
     console.write(f"{name} has version {version} in {environment}.")
     console.notify(f"Tasks read it when they start: ./inv deploy -e {environment}")
 
@@ -65,13 +67,13 @@ def show(*, environment: str, json: bool) -> None:
     """Show the secrets of an environment: names, versions, when and by whom they were changed."""
     chosen = environments.load(environment)
     account.check(chosen)
-    secrets = stored(chosen)
+    found = stored(chosen)
     if json:
-        console.document({"environment": environment, "secrets": [asdict(each) for each in secrets]})
+        console.document({"environment": environment, "secrets": [asdict(each) for each in found]})
         return
     rows = [
         (each.name, each.kind, str(each.version) if each.version else "missing", each.changed, each.by)
-        for each in secrets
+        for each in found
     ]
     console.table(rows, HEADINGS, STYLES)
 
@@ -89,9 +91,13 @@ def unset(*, environment: str, name: str, yes: bool) -> None:
         with as_failure(f"{name} cannot be deleted"):
             ssm.delete_parameter(Name=_path(chosen, name))
     except Failure as failure:
-        if code_of(failure.__cause__) == "ParameterNotFound":  # type: ignore[arg-type]
-            raise _missing(name, chosen) from failure
-        raise
+        if code_of(failure.__cause__) != "ParameterNotFound":  # type: ignore[arg-type]
+            raise
+        raise Failure(
+            f"{environment} has no value for {name}.",
+            next=f"./inv secrets.list -e {environment} shows what it has",
+            code=ExitCode.USAGE,
+        ) from failure
     console.write(f"{name} is deleted from {environment}.")
 
 
@@ -175,14 +181,6 @@ def _generated(name: str, environment: Environment) -> Failure:
     )
 
 
-def _missing(name: str, environment: Environment) -> Failure:
-    return Failure(
-        f"{environment.name} has no value for {name}.",
-        next=f"./inv secrets.list -e {environment.name} shows what it has",
-        code=ExitCode.USAGE,
-    )
-
-
 def _read(name: str) -> str:
     """Return the value, which is in no argument and so in no history and no list of processes."""
     if sys.stdin.isatty():
@@ -217,36 +215,13 @@ def _require_type(ssm: Any, path: str, environment: Environment, name: str) -> N
     with as_failure(f"{name} cannot be checked"):
         chosen = [{"Key": "Name", "Option": "Equals", "Values": [path]}]
         parameters = ssm.describe_parameters(ParameterFilters=chosen)["Parameters"]
-    if parameters and parameters[0]["Type"] != _encryption(environment)["Type"]:
+    if parameters and parameters[0]["Type"] != secrets.encryption(environment, KEY)["Type"]:
         raise Failure(
             f"{name} is stored as plain text: its parameter is a {parameters[0]['Type']}, which SSM does not encrypt.",
             evidence=[f"SSM cannot change the type of {path}"],
             next=f"./inv secrets.unset -e {environment.name} {name}, then the same command again",
             code=ExitCode.PREFLIGHT,
         )
-
-
-def _put(ssm: Any, path: str, value: str, environment: Environment) -> int:
-    """Store a value, and return its version; an error of AWS is told without the value."""
-    from stackhand.aws.exceptions import ClientError
-
-    with as_failure(f"{path} cannot be stored"):
-        try:
-            answer = ssm.put_parameter(
-                Name=path, Value=value, Overwrite=True, Tier="Intelligent-Tiering", **_encryption(environment)
-            )
-        except ClientError as error:
-            details = error.response["Error"]
-            details["Message"] = str(details.get("Message", "")).replace(value, "the value")
-            raise
-    return int(answer["Version"])
-
-
-def _encryption(environment: Environment) -> dict[str, str]:
-    """Return how a value is stored: with the account's own key, which outlives the environment."""
-    if environment.emulated:
-        return {"Type": "String"}  # it would hand tasks the encrypted text
-    return {"Type": "SecureString", "KeyId": "alias/aws/ssm"}
 
 
 def _path(environment: Environment, name: str) -> str:
