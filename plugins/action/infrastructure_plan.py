@@ -11,8 +11,7 @@ from typing import Any
 from stackhand.ansible.action import Action, Result
 from stackhand.cli import console
 from stackhand.cli.reporter import StepReport
-from stackhand.infrastructure import cost, plan_warnings, secrets
-from stackhand.infrastructure.check import interfaces
+from stackhand.infrastructure import cost, interfaces, plan_warnings, secrets
 from stackhand.infrastructure.documents import TerraformPlan
 from stackhand.infrastructure.plan import Summary, concerns_of, rows, summary
 from stackhand.infrastructure.services import compose, differences, existing, services
