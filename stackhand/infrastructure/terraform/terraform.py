@@ -17,9 +17,9 @@ import msgspec
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.documents import TerraformOutput, TerraformPlan, TerraformState, Values
 from stackhand.infrastructure.services import services, tfvars
-from stackhand.infrastructure.terraform import configuration, process
-from stackhand.infrastructure.terraform.initialisation import Initialised
+from stackhand.infrastructure.terraform import process, working_directory
 from stackhand.infrastructure.terraform.process import failure
+from stackhand.infrastructure.terraform.working_directory import Initialised
 from stackhand.project import environments, inherited
 from stackhand.project.environments import Environment
 from stackhand.project.state import State
@@ -159,15 +159,15 @@ class Terraform:
     def configuration(self) -> Path:
         """The folder in which Terraform runs: its configuration, and the checksums of the providers."""
         folder = self._folder / "configuration"
-        configuration.place(folder)
+        working_directory.place(folder)
         return folder
 
     def warnings(self) -> list[str]:
         """Return a sentence where the next machine could get other providers than this one has got."""
-        if self.environment.emulated or not configuration.unrecorded(self.configuration):
+        if self.environment.emulated or not working_directory.unrecorded(self.configuration):
             return []
-        lock = (self.configuration / configuration.LOCK).relative_to(PROJECT)
-        kept = f"{configuration.NAME}/{configuration.LOCK}"
+        lock = (self.configuration / working_directory.LOCK).relative_to(PROJECT)
+        kept = f"{working_directory.NAME}/{working_directory.LOCK}"
         return [f"the checksums of Terraform's providers are in no commit: copy {lock} to {kept}, and commit that"]
 
     @property
@@ -273,5 +273,5 @@ class Terraform:
     def _placed(self, diagnostic: dict[str, Any]) -> dict[str, Any]:
         """Return a diagnostic that names its file by the place where it can be edited."""
         if position := diagnostic.get("range"):
-            position["filename"] = configuration.shown(self.configuration, position["filename"])
+            position["filename"] = working_directory.shown(self.configuration, position["filename"])
         return diagnostic
