@@ -14,7 +14,7 @@ from stackhand.ansible import playbook
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.reporter import Reporter
 from stackhand.infrastructure import cost, plan, plan_warnings
-from stackhand.infrastructure.documents import Resource, TerraformPlan
+from stackhand.infrastructure.documents import Diagnostic, Resource, TerraformPlan
 from stackhand.infrastructure.plan import concerns_of, numbers, rows, summary
 from stackhand.infrastructure.terraform import process
 from stackhand.infrastructure.terraform.terraform import Terraform
@@ -343,7 +343,7 @@ Lock Info:
     ids=["locked", "nobody", "session-over", "clock", "no-providers", "certificate", "not-allowed", "anything-else"],
 )
 def test_an_error_of_terraform_is_one_paragraph(summary: str, detail: str, what: str, code: ExitCode) -> None:
-    said = [{"summary": summary, "detail": detail, "address": "aws_vpc.main"}]
+    said = [Diagnostic(summary, detail, "aws_vpc.main")]
     found = process.failure(STAGING, "could not be applied", said, LOG)
     assert (found.what, found.code) == (what, code)
     assert found.next

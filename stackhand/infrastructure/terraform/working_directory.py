@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.infrastructure import documents
 from stackhand.infrastructure.terraform.process import WAYS_OUT
 from stackhand.project import private
 from stackhand.system.roots import CONTENT, EJECTED, PROJECT
@@ -132,9 +133,7 @@ def _place_lock(folder: Path, wanted: bytes) -> None:
     if wanted == (placed.read_bytes() if placed.is_file() else b""):
         return
     for path in (folder / LOCK, placed):
-        scratch = folder / f"{path.name}.{os.getpid()}"
-        scratch.write_bytes(wanted)
-        scratch.replace(path)
+        private.write(path, wanted)
         if not wanted:
             path.unlink()
 
@@ -214,7 +213,7 @@ def require_providers(terraform: Terraform) -> None:
     if code:
         raise Failure(
             "Terraform cannot get its providers.",
-            evidence=[line for line in map(_error, output) if line] or [f"terraform init exited with {code}"],
+            evidence=[*filter(None, map(_error, output))] or [f"terraform init exited with {code}"],
             next=WAYS_OUT,
             code=ExitCode.PREFLIGHT,
         )
@@ -222,8 +221,7 @@ def require_providers(terraform: Terraform) -> None:
 
 def _error(line: str) -> str:
     """Return an error of Terraform in one line, without its advice; nothing of a line that has none."""
-    with suppress(ValueError, KeyError, IndexError, TypeError):
-        diagnostic = json.loads(line)["diagnostic"]
-        detail = " ".join(str(diagnostic.get("detail", "")).split())
-        return f"{diagnostic['summary']}: {detail.partition(' To see which modules')[0]}"
-    return ""
+    if not (found := documents.event(line).diagnostic):
+        return ""
+    detail = " ".join(found.detail.split())
+    return f"{found.summary}: {detail.partition(' To see which modules')[0]}"
