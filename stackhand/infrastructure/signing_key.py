@@ -29,7 +29,7 @@ DRY_RUN = "DryRunOperationException"
 
 def alias(environment: Environment) -> str:
     """Return what the key is called in KMS; `cosign verify --key awskms:///ALIAS` takes it."""
-    return f"alias/{environment.stack}-{environment.name}-signing"
+    return f"alias/{environment.prefix}-signing"
 
 
 def path(environment: Environment) -> Path:
@@ -151,7 +151,7 @@ def _create(kms: Any, environment: Environment) -> ec.EllipticCurvePublicKey:
     made = kms.create_key(
         KeyUsage="SIGN_VERIFY",
         KeySpec="ECC_NIST_P256",
-        Description=f"{environment.stack}-{environment.name}: signs its images",
+        Description=f"{environment.prefix}: signs its images",
         Tags=[{"TagKey": "Stack", "TagValue": environment.stack}, {"TagKey": "ManagedBy", "TagValue": "stackhand"}],
     )
     kms.create_alias(AliasName=alias(environment), TargetKeyId=made["KeyMetadata"]["KeyId"])
