@@ -124,9 +124,8 @@ def _of_environment(environment: Environment) -> Iterator[CloudFinding]:
         yield CloudFinding("refused", file, message.rstrip("."), f"another {name}")
     for name in ("account_id", "certificate_arn"):
         if PLACEHOLDER in str(environment.variables.get(name) or "") and not environment.emulated:
-            yield CloudFinding(
-                "refused", file, f"{name} has the account of examples, {PLACEHOLDER}", "put your own there"
-            )
+            message = f"{name} has the account of examples, {PLACEHOLDER}"
+            yield CloudFinding("refused", file, message, "put your own there")
     yield from _failed(file, lambda: environments.require_apart(environment))
 
 
@@ -159,9 +158,8 @@ def _database(name: str, environment: dict[str, str]) -> Iterator[CloudFinding]:
 def _of_operation(stack: Stack, environment: Environment) -> Iterator[CloudFinding]:
     use = interfaces.of(stack, environment)
     if use.short:
-        yield CloudFinding(
-            "advice", "network", use.message(), "larger private subnets (vpc_cidr), or a smaller scale.max"
-        )
+        remedy = "larger private subnets (vpc_cidr), or a smaller scale.max"
+        yield CloudFinding("advice", "network", use.message(), remedy)
     if message := plan_warnings.no_recipient(environment):
         yield CloudFinding("advice", "alarms", message.partition(": ")[2], "put an address there")
 

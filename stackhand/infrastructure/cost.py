@@ -162,7 +162,9 @@ def estimate(plan: TerraformPlan) -> Cost:
 
 def _lines(resources: Resources) -> Iterator[CostLine]:
     yield from _tasks(resources)
-    yield from _databases(resources["aws_db_instance"])
+    for each in resources["aws_db_instance"]:
+        storage = float(each.values["allocated_storage"]) * GP3_GB_MONTH.dollars
+        yield _nodes(each, each.values["instance_class"], 2 if each.values.get("multi_az") else 1, storage)
     yield from _clusters(resources)
     for each in resources["aws_elasticache_replication_group"]:
         yield _nodes(each, each.values["node_type"], int(each.values.get("num_cache_clusters") or 1))
@@ -172,15 +174,15 @@ def _lines(resources: Resources) -> Iterator[CostLine]:
     gateways, zones = resources["aws_nat_gateway"], len(resources["aws_subnet"]) // 3
     regional = sum(zones for each in gateways if each.values.get("availability_mode") == "regional")
     zonal = sum(each.values.get("availability_mode") != "regional" for each in gateways)
-    yield _hourly("NAT gateways", zonal + regional, NAT_HOUR)  # a regional one is paid in each zone
+    yield _paid("NAT gateways", zonal + regional, NAT_HOUR)  # a regional one is paid in each zone
     kinds = [each.values.get("vpc_endpoint_type") for each in resources["aws_vpc_endpoint"]]
-    yield _hourly("endpoints", kinds.count("Interface") * zones, ENDPOINT_HOUR)
+    yield _paid("endpoints", kinds.count("Interface") * zones, ENDPOINT_HOUR)
     balancers = len(resources["aws_lb"])
-    yield _hourly("load balancer", balancers, LOAD_BALANCER_HOUR)
-    yield _hourly("public addresses", balancers * zones + regional + len(resources["aws_eip"]), IPV4_HOUR)
-    yield _monthly("keys", len(resources["aws_kms_key"]), KEY_MONTH)
-    yield _monthly("alarms", len(resources["aws_cloudwatch_metric_alarm"]), ALARM_MONTH)
-    yield _monthly("signing key", int(bool(resources["aws_kms_key"])), KEY_MONTH)  # made by bootstrap
+    yield _paid("load balancer", balancers, LOAD_BALANCER_HOUR)
+    yield _paid("public addresses", balancers * zones + regional + len(resources["aws_eip"]), IPV4_HOUR)
+    yield _paid("keys", len(resources["aws_kms_key"]), KEY_MONTH, hours=1)
+    yield _paid("alarms", len(resources["aws_cloudwatch_metric_alarm"]), ALARM_MONTH, hours=1)
+    yield _paid("signing key", int(bool(resources["aws_kms_key"])), KEY_MONTH, hours=1)  # made by bootstrap
     yield from _observed(resources)
 
 
@@ -219,12 +221,6 @@ def _tasks(resources: Resources) -> Iterator[CostLine]:
         yield CostLine(f"tasks of {name}", number, hour * paid * HOURS, source, read)
 
 
-def _databases(resources: list[Resource]) -> Iterator[CostLine]:
-    for each in resources:
-        storage = float(each.values["allocated_storage"]) * GP3_GB_MONTH.dollars
-        yield _nodes(each, each.values["instance_class"], 2 if each.values.get("multi_az") else 1, storage)
-
-
 def _clusters(resources: Resources) -> Iterator[CostLine]:
     """Each at its lower bound; one that pauses, as if somebody were always connected, which nobody knows."""
     for each in resources["aws_rds_cluster"]:
@@ -246,9 +242,5 @@ def _nodes(each: Resource, kind: str, number: int, storage: float = 0.0) -> Cost
     return CostLine(name, number, number * (price.dollars * HOURS + storage), price.source, price.read)
 
 
-def _hourly(name: str, number: int, price: Price) -> CostLine:
-    return CostLine(name, number, number * price.dollars * HOURS, price.source, price.read)
-
-
-def _monthly(name: str, number: int, price: Price) -> CostLine:
-    return CostLine(name, number, number * price.dollars, price.source, price.read)
+def _paid(name: str, number: int, price: Price, hours: int = HOURS) -> CostLine:
+    return CostLine(name, number, number * price.dollars * hours, price.source, price.read)

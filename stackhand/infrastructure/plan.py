@@ -23,28 +23,24 @@ ACTIONS: dict[tuple[str, ...], str] = {
 SHOWN = ("create", "change", "replace", "destroy")
 
 
-class Change(msgspec.Struct, frozen=True):
-    """What would happen to one resource.
+class PlannedResource(msgspec.Struct, frozen=True):
+    """What would happen to one resource, in the `plan` of docs/output.md.
 
     Args:
         address: Terraform's name for it.
-        concern: the file it stands in.
         action: create, change, replace, destroy or forget.
         attributes: which of them would change.
     """
 
     address: str
+    action: str
+    attributes: list[str]
+
+
+class Change(PlannedResource, frozen=True):
+    """The same, and the file that the resource stands in."""
+
     concern: str
-    action: str
-    attributes: list[str]
-
-
-class PlannedResource(msgspec.Struct, frozen=True):
-    """A resource in the `plan` of docs/output.md; the fields are those of `Change`."""
-
-    address: str
-    action: str
-    attributes: list[str]
 
 
 class Concern(msgspec.Struct, frozen=True):

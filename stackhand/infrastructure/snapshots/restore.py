@@ -76,7 +76,7 @@ def prepare(environment: Environment, stack: Stack, wanted: str, *, replace: boo
     Raises:
         Failure: there is no such snapshot, it does not fit, or a database is there already.
     """
-    named = {str(key).strip('"'): str(value) for key, value in (environment.variables.get(VARIABLE) or {}).items()}
+    named = {service: str(name) for service, name in existing.by_service(environment, VARIABLE).items()}
     known = databases(stack, environment)
     chosen = _chosen(environment, known, wanted) if wanted else {}
     notes, replaced, users = [], [], {}

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,16 +180,11 @@ class Initialised:
         for path in sorted(self.configuration.iterdir()):
             if path.is_file() and path.suffix in {".tf", ".json", ".hcl"}:
                 digest.update(f"\0{path.name}\0".encode() + path.read_bytes())
-        for path in sorted(_left(self.data)):
+        # What init leaves: the providers, and what it remembers of the backend.
+        left = [*(self.data / "providers").rglob("*"), self.data / "terraform.tfstate"]
+        for path in sorted(each for each in left if each.is_file()):
             digest.update(f"\0{path}\0{_stamp(path)}".encode())
         return digest.hexdigest()
-
-
-def _left(data: Path) -> Iterator[Path]:
-    """Yield the files that init leaves: the providers, and what it remembers of the backend."""
-    yield from (path for path in (data / "providers").rglob("*") if path.is_file())
-    if (data / "terraform.tfstate").is_file():
-        yield data / "terraform.tfstate"
 
 
 def _stamp(path: Path) -> str:
