@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from json import loads
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -58,12 +57,7 @@ class CloudCheck(msgspec.Struct, frozen=True):
 
 
 def check(*, cloud: bool, environment: str, json: bool) -> None:
-    """Check the services against an environment's file.
-
-    Args:
-        cloud: that it is asked for; there is no other check of a project.
-        environment: which.
-        json: one document on stdout.
+    """Check the services against an environment's file, as `cloud` asks for: there is no other check of a project.
 
     Raises:
         Exit: AWS would refuse something.
@@ -189,14 +183,9 @@ def _show(
     console.write(f"{environment}: {outcome} (checked without AWS and Terraform)")
 
 
-def violations(given: Mapping[str, Any], file: Path = VARIABLES) -> Iterator[tuple[str, str]]:
-    """Yield the variables whose values Terraform would refuse, each with the sentence of its rule.
-
-    Args:
-        given: the variables of an environment.
-        file: that declares them.
-    """
-    blocks = BLOCK.findall(file.read_text(encoding="utf-8"))
+def violations(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the variables of an environment whose values Terraform would refuse, each with the sentence of its rule."""
+    blocks = BLOCK.findall(VARIABLES.read_text(encoding="utf-8"))
     values = {name: _literal(match[1]) for name, body in blocks if (match := DEFAULT.search(body))} | dict(given)
     for name, body in blocks:
         for condition, message in RULE.findall(body):

@@ -189,7 +189,8 @@ def refuse_loss(name: str, plan: PlanDocument, allowed: Sequence[str] = ()) -> N
         f"{HOLDS_DATA[kind]}: {each.address} ({each.action})"
         for each in plan.resources()
         if (kind := each.address.partition(".")[0]) in HOLDS_DATA
-        and _lost(kind, each.action)
+        and each.action in {"destroy", "replace"}
+        and (kind, each.action) != ("aws_ssm_parameter", "replace")  # together with its database, which is named
         and each.address not in allowed
     ]
     if lost:
@@ -204,17 +205,10 @@ def refuse_loss(name: str, plan: PlanDocument, allowed: Sequence[str] = ()) -> N
         )
 
 
-def _lost(kind: str, action: str) -> bool:
-    """Whether what was there is gone. A secret is replaced with its database, which is named."""
-    return action == "destroy" or (action == "replace" and kind != "aws_ssm_parameter")
-
-
 def key_that_stays(resources: Sequence[Resource], keys: Iterable[str]) -> str:
     """Return the ARN of the environment's own key where something that outlives it is encrypted with it; else nothing.
 
-    Args:
-        resources: the state's.
-        keys: what encrypts that: ARNs, ids or aliases.
+    What encrypts that may be given as ARNs, ids or aliases; the resources are the state's.
     """
     own: Mapping[str, Any] = next((each.values for each in resources if each.type == "aws_kms_key"), {})
     aliases = (each.values for each in resources if each.type == "aws_kms_alias")

@@ -79,12 +79,7 @@ def _secrets(environment: Environment, planned: TerraformPlan) -> Iterator[str]:
 
 
 def changes(environment: Environment, planned: TerraformPlan) -> Iterator[str]:
-    """Yield a sentence for each database or cache of a plan whose change waits, or interrupts it.
-
-    Args:
-        environment: which.
-        planned: the plan.
-    """
+    """Yield a sentence for each database or cache of a plan whose change waits, or interrupts it."""
     for each in planned.resource_changes:
         if each.change.actions != ["update"]:
             continue

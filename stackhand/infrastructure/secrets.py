@@ -183,21 +183,13 @@ class Composition(msgspec.Struct, frozen=True):
     secrets: dict[str, str]
 
     def value(self, secrets: Mapping[str, str]) -> str:
-        """Return the value.
-
-        Args:
-            secrets: values by parameter.
-        """
+        """Return the value, given those of the secrets by parameter."""
         names = "|".join(map(re.escape, self.secrets))
         return re.sub(rf"{{({names})}}", lambda match: secrets[self.secrets[match[1]]], self.text)
 
 
 def write_composed(environment: Environment, outputs: Mapping[str, Any]) -> list[str]:
-    """Store each value whose parts have changed, and return the parameters that were written.
-
-    Args:
-        environment: which.
-        outputs: Terraform's.
+    """Store each value of Terraform's outputs whose parts have changed, and return the parameters that were written.
 
     Raises:
         Failure: a part has no value, or AWS refuses.
@@ -259,14 +251,7 @@ def _of_secrets_manager(environment: Environment, where: str) -> str:
 
 
 def store(ssm: Any, name: str, value: str, how: Mapping[str, str]) -> int:
-    """Store a value, and return its version; an error of AWS is told without the value.
-
-    Args:
-        ssm: the client.
-        name: of the parameter.
-        value: the value.
-        how: as `encryption` returns it.
-    """
+    """Store a value as `encryption` says, and return its version; an error of AWS is told without the value."""
     from stackhand.aws.exceptions import ClientError
 
     with as_failure(f"{name} cannot be stored"):

@@ -52,11 +52,6 @@ FOUND = "installing_provider_message"
 def place(folder: Path, content: Path = CONTENT, project: Path = PROJECT) -> None:
     """Have the configuration in a folder: only what differs is changed, for another command may use it meanwhile.
 
-    Args:
-        folder: which.
-        content: whose files it has.
-        project: whose own files it has as well.
-
     Raises:
         Failure: a file of the project has the name of one of the content.
     """
