@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from msgspec import structs
-
 from stackhand.aws.errors import as_failure, code_of
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
@@ -124,27 +122,18 @@ def kinds(root: Path) -> dict[str, str]:
 
 def kinds_of(stack: Stack, cloud: CloudServices) -> dict[str, str]:
     """Return the same of services that are resolved already."""
-    kinds_by_name = dict.fromkeys(_unnamed(stack, cloud), "generated")
-    for each in stack.services.values():
-        service = structs.replace(each, environment=cloud.resolved[each.name]["environment"])
-        managed = service.kind == "managed"
-        for name in cloud.within(list(service.environment.values())) if service.aws else ():
-            made = cloud.kinds[name] == "required" and (managed or kinds_by_name.get(name) == "generated")
-            kinds_by_name[name] = "generated" if made or cloud.kinds[name] == "generated" else "given"
-    read = {name for each in stack.services if stack.services[each].aws for name in _of(each, cloud)}
-    return {name: kind for name, kind in kinds_by_name.items() if name in read}
-
-
-def _of(name: str, cloud: CloudServices) -> list[str]:
-    """Return the secret variables in the environment of a service."""
-    return cloud.within(list(cloud.resolved[name]["environment"].values()))
-
-
-def _unnamed(stack: Stack, cloud: CloudServices) -> list[str]:
-    """Return the passwords of managed services that have none of their own, as terraform/secrets.tf calls them."""
-    managed = [name for name, each in stack.services.items() if each.aws and each.kind == "managed"]
-    named = {name for name in managed if any(cloud.kinds[secret] != "given" for secret in _of(name, cloud))}
-    return [f"{name.upper()}_PASSWORD" for name in managed if name not in named]
+    there = {name: each.kind == "managed" for name, each in stack.services.items() if each.aws}
+    secrets_of = {name: cloud.within([*cloud.resolved[name]["environment"].values()]) for name in there}
+    # The passwords of managed services that have none of their own, as terraform/secrets.tf calls them.
+    named = {name for name in there if any(cloud.kinds[secret] != "given" for secret in secrets_of[name])}
+    unnamed = [f"{name.upper()}_PASSWORD" for name, managed in there.items() if managed and name not in named]
+    found = dict.fromkeys(unnamed, "generated")
+    for service, managed in there.items():
+        for name in secrets_of[service]:
+            made = cloud.kinds[name] == "required" and (managed or found.get(name) == "generated")
+            found[name] = "generated" if made or cloud.kinds[name] == "generated" else "given"
+    read = {name for names in secrets_of.values() for name in names}
+    return {name: kind for name, kind in found.items() if name in read}
 
 
 def _stored(name: str, kind: str, parameter: Mapping[str, Any] | None) -> StoredSecret:
