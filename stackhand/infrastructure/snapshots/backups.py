@@ -48,7 +48,7 @@ def take(*, environment: str, database: str, at: str) -> None:
     chosen = environments.load(environment)
     account.check(chosen)
     moment = _time(at) if at else None
-    identifier = f"{chosen.prefix}-{_service(chosen, database)}"
+    identifier = chosen.resource(_service(chosen, database))
     there = _require_database(chosen, identifier)
     name = _take_at(chosen, there, moment) if moment else _take(chosen, identifier)
     console.write(name)
