@@ -54,9 +54,9 @@ def make(environment: Environment) -> list[str]:
             versioning = client.get_bucket_versioning(Bucket=name).get("Status")
         if versioning != "Enabled":
             raise Failure(
-                f"The bucket {name} already exists, but is not versioned.",
+                f"The bucket {environment.bucket} already exists, but is not versioned.",
                 evidence=["a state overwritten by mistake could not be restored", "Stackhand did not create it"],
-                next=f"to use it anyway: {KEEP_VERSIONS} {name}",
+                next=f"to use it anyway: {KEEP_VERSIONS} {environment.bucket}",
                 code=ExitCode.PREFLIGHT,
             )
     else:

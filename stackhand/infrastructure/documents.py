@@ -116,7 +116,7 @@ class Hook(msgspec.Struct):
     action: str = ""
 
 
-class Event(msgspec.Struct):
+class TerraformEvent(msgspec.Struct):
     """One line of what a command prints with `-json`."""
 
     type: str = ""
@@ -127,9 +127,9 @@ class Event(msgspec.Struct):
     hook: Hook = msgspec.field(default_factory=Hook)
 
 
-def event(line: str) -> Event:
+def event(line: str) -> TerraformEvent:
     """Return what a line tells; an event without a type where it is none."""
     try:
-        return msgspec.json.decode(line, type=Event)
+        return msgspec.json.decode(line, type=TerraformEvent)
     except msgspec.DecodeError:
-        return Event()
+        return TerraformEvent()
