@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -95,8 +96,8 @@ class Summary(msgspec.Struct, frozen=True):
     @property
     def concerns(self) -> list[str]:
         """The concerns in which anything would happen, the largest first."""
-        names = {each.concern for each in self.changes}
-        return sorted(names, key=lambda name: (-sum(each.concern == name for each in self.changes), name))
+        numbers = Counter(each.concern for each in self.changes)
+        return sorted(numbers, key=lambda name: (-numbers[name], name))
 
     def summary(self) -> list[str]:
         """Return a line for each concern."""

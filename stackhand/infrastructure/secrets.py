@@ -47,8 +47,7 @@ def check(environment: Environment, root: Path = PROJECT) -> None:
     """
     settings = environment.variables.get("settings") or {}
     given = {str(key): str(each).lower() if isinstance(each, bool) else str(each) for key, each in settings.items()}
-    problems = [*_wrong(environment, given, root), *_missing(given, root)]
-    if problems:
+    if problems := [*_problems(environment, given, root)]:
         file = f"environments/{environment.name}.tfvars"
         raise Failure(
             f"{file} has {console.counted(len(problems), 'invalid setting')}.",
@@ -148,7 +147,7 @@ def forgotten(planned: TerraformPlan, given: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _wrong(environment: Environment, given: Mapping[str, str], root: Path) -> Iterator[str]:
+def _problems(environment: Environment, given: Mapping[str, str], root: Path) -> Iterator[str]:
     entries = schema.read(root / ".env.example")
     for key, value in given.items():
         entry = entries.get(key)
@@ -157,11 +156,7 @@ def _wrong(environment: Environment, given: Mapping[str, str], root: Path) -> It
             yield f"{key} is a secret and not read here: {how}"
         elif entry and (expected := values.CHECKS[entry.kind](value, entry.words)):
             yield f"{key} must be {expected}"
-
-
-def _missing(given: Mapping[str, str], root: Path) -> Iterator[str]:
-    """What Compose insists on has no default; where `.env.example` says that it is no secret, the file has to."""
-    entries = schema.read(root / ".env.example")
+    # What Compose insists on has no default; where `.env.example` says that it is no secret, the file has to have it.
     for name in sorted(required(root, on_aws=True) & entries.keys()):
         if entries[name].kind != "secret" and name not in OF_TERRAFORM and not given.get(name):
             yield f"{name} has no value, but the Compose file requires one"
