@@ -103,7 +103,9 @@ def _in_clear(service: Service, stack: Stack, cloud: CloudServices) -> Iterator[
         managed = _managed(stack) if LOGIN.search(value) else []
         if other := next((each for each in managed if leads_to(value, each.name)), None):
             message = f"environment.{key} has a password for {other.name}, and on AWS Terraform generates another one"
-            remedy = f"its variable in the URL, and in {other.name}: ${{{_own_secret(other, cloud) or 'PASSWORD'}:?}}"
+            remedy = (
+                f"its variable in the URL, and in {other.name}: ${{{cloud.own_secret(other.name) or 'PASSWORD'}:?}}"
+            )
             yield CloudFinding("refused", service.name, message, remedy, "environment")
         else:
             message = f"environment.{key} has its password in clear, in the file and in the task definition on AWS"
@@ -118,9 +120,9 @@ def _without_password(service: Service, stack: Stack, cloud: CloudServices) -> I
     for other in _managed(stack):
         port = kinds.PORTS["rds" if _is_database(other) else "elasticache"]
         key = kinds.variable_with(service, other.name, port)
-        caches = {_secret(each, cloud) for each in _managed(stack) if not _is_database(each)}
+        caches = {cloud.password_of(each.name) for each in _managed(stack) if not _is_database(each)}
         # A database may have more roles than its owner; a cache has one password.
-        has = given - caches if _is_database(other) else given & {_secret(other, cloud)}
+        has = given - caches if _is_database(other) else given & {cloud.password_of(other.name)}
         if key and not has and not LOGIN.search(environment.get(key) or ""):
             message = f"gets no password for {other.name}, which has one on AWS that Terraform generates"
             remedy = f"a variable with it: {_password(other, cloud)}"
@@ -135,23 +137,12 @@ def _is_database(other: Service) -> bool:
     return isinstance(other.aws, Managed) and other.aws.managed == "rds"
 
 
-def _own_secret(other: Service, cloud: CloudServices) -> str:
-    """Return the secret variable in a managed service's environment that is its password; empty without one."""
-    values = cloud.resolved[other.name]["environment"].values()
-    return next((each for each in map(cloud.whole, values) if each and cloud.kinds[each] != "given"), "")
-
-
-def _secret(other: Service, cloud: CloudServices) -> str:
-    """Return the variable of a managed service's password, as terraform/secrets.tf chooses it."""
-    return _own_secret(other, cloud) or f"{other.name.upper()}_PASSWORD"
-
-
 def _password(other: Service, cloud: CloudServices) -> str:
     """Return what to write to have a managed service's password."""
     if not _is_database(other):
-        secret = _secret(other, cloud)
+        secret = cloud.password_of(other.name)
         return f"{secret}: ${{{secret}:?}}"
-    if own := _own_secret(other, cloud):
+    if own := cloud.own_secret(other.name):
         return f"PGPASSWORD: ${{{own}:?}}"
     return f"PGPASSWORD: ${{POSTGRES_PASSWORD:?}}, and in {other.name} POSTGRES_PASSWORD: ${{POSTGRES_PASSWORD:?}}"
 

@@ -123,17 +123,12 @@ def kinds(root: Path) -> dict[str, str]:
 def kinds_of(stack: Stack, cloud: CloudServices) -> dict[str, str]:
     """Return the same of services that are resolved already."""
     there = {name: each.kind == "managed" for name, each in stack.services.items() if each.aws}
-    secrets_of = {name: cloud.within([*cloud.resolved[name]["environment"].values()]) for name in there}
-    # The passwords of managed services that have none of their own, as terraform/secrets.tf calls them.
-    named = {name for name in there if any(cloud.kinds[secret] != "given" for secret in secrets_of[name])}
-    unnamed = [f"{name.upper()}_PASSWORD" for name, managed in there.items() if managed and name not in named]
-    found = dict.fromkeys(unnamed, "generated")
-    for service, managed in there.items():
-        for name in secrets_of[service]:
-            made = cloud.kinds[name] == "required" and (managed or found.get(name) == "generated")
-            found[name] = "generated" if made or cloud.kinds[name] == "generated" else "given"
-    read = {name for names in secrets_of.values() for name in names}
-    return {name: kind for name, kind in found.items() if name in read}
+    passwords = {cloud.password_of(name) for name, managed in there.items() if managed}
+    own = {cloud.own_secret(name) for name, managed in there.items() if managed} - {""}
+    tasks = [cloud.resolved[name]["environment"] for name, managed in there.items() if not managed]
+    read = {name for environment in tasks for name in cloud.within([*environment.values()])} | own
+    made = passwords | {name for name, kind in cloud.kinds.items() if kind == "generated"}
+    return {name: "generated" if name in made else "given" for name in sorted(read)}
 
 
 def _stored(name: str, kind: str, parameter: Mapping[str, Any] | None) -> StoredSecret:
