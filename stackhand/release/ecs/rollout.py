@@ -84,14 +84,16 @@ class Rollout:
         self.notify, self.note = context.notify, context.note
         self.poll, self.timeout = context.pace.poll, context.pace.timeout
         self.rolling: dict[str, Rolling] = {}
+        self.services = {name: each.service for name, each in target.services.items()}
         self.networks = {each.service: each.network() for each in (ports or target).services.values()}
         self.stays = {each.service: context.pace.stay for each in target.services.values() if not each.checked}
         self._reported: set[str] = set()
 
-    def update(self, name: str, service: str, task_definition: str, *, force: bool = False) -> Rolling:
+    def update(self, name: str, task_definition: str, *, force: bool = False) -> Rolling:
         """Order one service's new task definition; `force` replaces its tasks even when that is the old one."""
         self.clock.check()
-        rolling = Rolling(name, service, DeploymentRequest("", task_definition, timeout=self.timeout), self.clock.now())
+        request = DeploymentRequest("", task_definition, timeout=self.timeout)
+        rolling = Rolling(name, self.services[name], request, self.clock.now())
         try:
             self._submit(rolling, force=force)
         except (Interrupted, Failure):
@@ -103,18 +105,18 @@ class Rollout:
         self.rolling[name] = rolling
         return rolling
 
-    def ask(self, service: str, began: float | None = None) -> ServiceState:
+    def ask(self, name: str, began: float | None = None) -> ServiceState:
         """Return the state of a service, as soon as ECS answers and before the timeout."""
         rest = self.timeout if began is None else began + self.timeout - self.clock.now()
         retry = waiting.Retry(rest, self.clock.sleep, self.notify, self.clock.now)
-        return retry(lambda: self.cluster.service(service))
+        return retry(lambda: self.cluster.service(self.services[name]))
 
     def _submit(self, rolling: Rolling, *, force: bool) -> None:
         """Call UpdateService until ECS has taken it, and note what it made of it.
 
         An error may hide that it was taken: ECS is asked before the next attempt.
         """
-        old = self.ask(rolling.service, rolling.began)
+        old = self.ask(rolling.name, rolling.began)
         rolling.known = frozenset(old.events)
         for seconds in waiting.delays():
             new = self._update_service(rolling, force=force, again=self.clock.now() + seconds)
@@ -122,7 +124,7 @@ class Rollout:
             if ours is None:
                 self.clock.sleep(seconds)
             if new is None:
-                new = self.ask(rolling.service, rolling.began)
+                new = self.ask(rolling.name, rolling.began)
                 ours = _accepted(rolling, old, new)
                 _judge_others(rolling, old, new, ours)
             if ours or rolling.verdict:
@@ -161,8 +163,9 @@ class Rollout:
         stays = self.stays.get(rolling.service, 0.0)
         rolling.request = DeploymentRequest(number, definition, tuple(there.items()), returns, self.timeout, stays)
 
-    def follow(self, name: str, service: str, request: DeploymentRequest) -> Rolling:
+    def follow(self, name: str, request: DeploymentRequest) -> Rolling:
         """Go on watching what was ordered before."""
+        service = self.services[name]
         request = replace(request, stays=self.stays.get(service, 0.0))
         rolling = self.rolling[name] = Rolling(name, service, request, self.clock.now())
         return rolling

@@ -18,7 +18,7 @@ from stackhand.release.manifest import Manifest
 from stackhand.release.stages import report
 from stackhand.release.stages.known_migrations import require_rollback_path
 from stackhand.release.stages.probe import probe_of
-from stackhand.release.target import ServiceTarget, short, target_of
+from stackhand.release.target import short, target_of
 from stackhand.release.verdict import COMPLETED, IN_PROGRESS, DeploymentRequest, Verdict
 
 
@@ -117,14 +117,13 @@ def _left(definitions: dict[str, str]) -> list[str]:
 def _request(context: Context, manifest: Manifest, good: Manifest, plan: Plan) -> RollbackOutcome:
     """Request the planned deployments, and wait for them."""
     context.note(f"rolling all services back to {good.commit[:12]}")
-    target = target_of(manifest)
     # With the ports of the good release, which those that failed may have changed.
-    rollout, unchanged = Rollout(context, target, ports=target_of(good)), [*plan.unchanged]
+    rollout, unchanged = Rollout(context, target_of(manifest), ports=target_of(good)), [*plan.unchanged]
     for name, definition in plan.deployments.items():
         if _superseded(context, manifest, name, definition):
             unchanged.append(name)
         else:
-            _return_service(context, rollout, name, target.services[name], definition)
+            _return_service(context, rollout, name, definition)
     verdict = rollout.wait() if rollout.rolling else Verdict.DEPLOYED
     return _judge(context, good, verdict, [each.summary() for each in rollout.rolling.values()], unchanged)
 
@@ -156,16 +155,16 @@ def _superseded(context: Context, manifest: Manifest, name: str, wanted: str) ->
     return True
 
 
-def _return_service(context: Context, rollout: Rollout, name: str, service: ServiceTarget, wanted: str) -> None:
+def _return_service(context: Context, rollout: Rollout, name: str, wanted: str) -> None:
     """Have one service return, unless ECS has had it do so already."""
-    primary = rollout.ask(service.service).primary
+    primary = rollout.ask(name).primary
     if primary and primary.task_definition == wanted and primary.rollout == COMPLETED:
         return
     if primary and primary.task_definition == wanted and primary.rollout == IN_PROGRESS:
         request = DeploymentRequest(primary.id, wanted, returns=False, timeout=context.pace.timeout)
-        rollout.follow(name, service.service, request)
+        rollout.follow(name, request)
         return
-    rollout.update(name, service.service, context.retry(lambda: task_definitions.active(context.ecs, wanted)))
+    rollout.update(name, context.retry(lambda: task_definitions.active(context.ecs, wanted)))
 
 
 @dataclass

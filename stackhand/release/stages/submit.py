@@ -55,19 +55,18 @@ def _require_tasks(context: Context, manifest: Manifest) -> None:
 
 def _roll_out(context: Context, manifest: Manifest, good: Manifest | None) -> Manifest:
     """Follow what was requested of a release before, request what was not, wait for the verdict, and act on it."""
-    target, resumed = target_of(manifest), manifest.touched
-    rollout = Rollout(context, target)
+    rollout, resumed = Rollout(context, target_of(manifest)), manifest.touched
     for name, part in manifest.services.items():
         if part.deployment:
-            rollout.follow(name, target.services[name].service, _request(context, part))
+            rollout.follow(name, _request(context, part))
     with report.explained(lambda: manifest, rollout.rolling):
         context.require_lease()
         manifest = manifest.but(rolled=True)
         context.releases.write(manifest)
         for name, force in missing(manifest, good).items():
-            part, service = manifest.services[name], target.services[name].service
-            rolling = _accepted(context, rollout, name, service, part) if resumed else None
-            rolling = rolling or rollout.update(name, service, part.task_definition, force=force)
+            part = manifest.services[name]
+            rolling = _accepted(context, rollout, name, part) if resumed else None
+            rolling = rolling or rollout.update(name, part.task_definition, force=force)
             manifest = manifest.but(services={**manifest.services, name: _with_request(part, rolling)})
             context.releases.write(manifest)
             if rolling.verdict:  # refused, or somebody else's by now: the others stay as they are
@@ -101,12 +100,12 @@ def _rotated(manifest: Manifest, good: Manifest | None) -> bool:
     return bool(good and good.secrets != manifest.secrets)
 
 
-def _accepted(context: Context, rollout: Rollout, name: str, service: str, part: ReleasedService) -> Rolling | None:
+def _accepted(context: Context, rollout: Rollout, name: str, part: ReleasedService) -> Rolling | None:
     """Follow an order that ECS took, and that the bucket does not know: its service is on our definition.
 
     One that was on it before, and has completed, may as well never have been ordered.
     """
-    rolling = rollout.ask(service)
+    rolling = rollout.ask(name)
     primary = rolling.primary
     if primary is None or primary.task_definition != part.task_definition:
         return None
@@ -114,7 +113,7 @@ def _accepted(context: Context, rollout: Rollout, name: str, service: str, part:
         return None
     before = [(each.id, each.task_definition) for each in rolling.deployments if each.id != primary.id]
     known = ReleasedService(part.task_definition, part.image, deployment=primary.id, before=before)
-    return rollout.follow(name, service, _request(context, known))
+    return rollout.follow(name, _request(context, known))
 
 
 def _request(context: Context, part: ReleasedService) -> DeploymentRequest:
