@@ -30,11 +30,10 @@ def give_name(environment: Environment, repository: str, digest: str, name: str)
     image = next(iter(images), None)
     if image is None:
         raise Failure(f"ECR no longer has {repository}@{digest}.", next="repeat the command")
-    image_arguments = {"imageManifest": image["imageManifest"], "imageTag": name}
-    if image.get("imageManifestMediaType"):
-        image_arguments["imageManifestMediaType"] = image["imageManifestMediaType"]
+    media_type = image.get("imageManifestMediaType")
+    typed = {"imageManifestMediaType": media_type} if media_type else {}
     try:
-        client.put_image(repositoryName=repository, **image_arguments)
+        client.put_image(repositoryName=repository, imageManifest=image["imageManifest"], imageTag=name, **typed)
     except client.exceptions.ImageAlreadyExistsException:
         return
     except client.exceptions.ImageTagAlreadyExistsException as error:

@@ -19,35 +19,6 @@ from stackhand.release.images import checkout, source
 from stackhand.release.manifest import KnownMigration, Manifest, Releases
 from stackhand.system.roots import PROJECT
 
-
-def require_rollback_path(releases: Releases, good: Manifest, newest: Manifest | None = None) -> None:
-    """Refuse to go back to a release that does not work with the current schema, or that of one not listed yet.
-
-    Raises:
-        Failure: a migration since then is marked as breaking.
-    """
-    known = {each.number for each in good.migrations}
-    for release in _since(releases, good, newest):
-        for each in release.migrations:
-            if each.breaking and each.number not in known:
-                raise Failure(
-                    f"{good.commit[:12]} no longer works with the database.",
-                    evidence=[f"{each.name} of the release {release.id} is marked `-- migrate: breaking`"],
-                    next="fix the newer code and deploy it; the old code needs a restored database",
-                    code=ExitCode.DEPLOY_FAILED,
-                )
-
-
-def _since(releases: Releases, good: Manifest, newest: Manifest | None) -> Iterable[Manifest]:
-    if newest:
-        yield newest
-    for each in releases.newest_first():
-        if each.id <= good.id:
-            return
-        if each.migrated:
-            yield each
-
-
 WITHIN = 60.0
 
 
@@ -143,3 +114,31 @@ def files_of(commit: str, place: str) -> Iterator[Path]:
         )
     with checkout.exported(PROJECT, wanted, [place], dirty=False) as folder:
         yield folder
+
+
+def require_rollback_path(releases: Releases, good: Manifest, newest: Manifest | None = None) -> None:
+    """Refuse to go back to a release that does not work with the current schema, or that of one not listed yet.
+
+    Raises:
+        Failure: a migration since then is marked as breaking.
+    """
+    known = {each.number for each in good.migrations}
+    for release in _since(releases, good, newest):
+        for each in release.migrations:
+            if each.breaking and each.number not in known:
+                raise Failure(
+                    f"{good.commit[:12]} no longer works with the database.",
+                    evidence=[f"{each.name} of the release {release.id} is marked `-- migrate: breaking`"],
+                    next="fix the newer code and deploy it; the old code needs a restored database",
+                    code=ExitCode.DEPLOY_FAILED,
+                )
+
+
+def _since(releases: Releases, good: Manifest, newest: Manifest | None) -> Iterable[Manifest]:
+    if newest:
+        yield newest
+    for each in releases.newest_first():
+        if each.id <= good.id:
+            return
+        if each.migrated:
+            yield each

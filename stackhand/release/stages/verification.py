@@ -37,7 +37,7 @@ def probe(context: Context, manifest: Manifest) -> str:
         Failure: it does not; the failure says what runs.
     """
     try:
-        settings, touched = probe_of(context, manifest), not unchanged(context, manifest)
+        settings, touched = probe_of(context, manifest), not _runs_already(manifest, context.releases.current())
     except Failure as error:
         raise unrecorded(manifest, error) from error
     if not touched:
@@ -78,9 +78,8 @@ def _idle(context: Context, manifest: Manifest) -> list[str]:
         return []
 
 
-def unchanged(context: Context, manifest: Manifest) -> bool:
+def _runs_already(manifest: Manifest, current: Manifest | None) -> bool:
     """Whether a release is what was deployed already."""
-    current = context.releases.current()
     touched = manifest.ordered or any(each.updated for each in manifest.scheduled.values())
     return bool(current and not touched and current.commit == manifest.commit)
 
@@ -139,7 +138,7 @@ def record(context: Context, manifest: Manifest) -> tuple[bool, Manifest]:
     """
     try:
         current = context.releases.current()
-        if current and unchanged(context, manifest):
+        if current and _runs_already(manifest, current):
             return False, current
         context.require_lease()
         done = manifest.judged(Verdict.DEPLOYED)
