@@ -16,7 +16,7 @@ from stackhand.infrastructure.terraform import initialisation
 from stackhand.infrastructure.terraform.terraform import Terraform
 from stackhand.project.environments import Environment
 from stackhand.project.state import State
-from stackhand.rehearsal import emulator, environment, existing_network, scenario
+from stackhand.rehearsal import emulator, environment, scenario
 from stackhand.rehearsal.clone import Clone
 from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.resources import Resources
@@ -51,8 +51,8 @@ def rehearse(*, keep: bool, restore: bool = False, verbose: bool = False) -> Non
         failure: Failure | KeyboardInterrupt | None = None
         try:
             ec2 = rehearsal.aws.client("ec2")
-            network = existing_network.make(ec2, rehearsed)
-            rehearsal.environment = existing_network.write(network, files[environment.PATH])
+            network = environment.make_network(ec2, rehearsed)
+            rehearsal.environment = environment.write_network(network, files[environment.PATH])
             if network:
                 named = rehearsed.variables["vpc_id"]
                 console.write(f"existing network: one with {len(network) - 1} subnets in place of {named}")
@@ -62,7 +62,7 @@ def rehearse(*, keep: bool, restore: bool = False, verbose: bool = False) -> Non
                 scenario.restore(rehearsal)
             if not keep:
                 rehearsal.verb("destroy", "destroy", "--yes")
-                existing_network.require(ec2, network)
+                environment.require_network(ec2, network)
         except (Failure, KeyboardInterrupt) as error:
             failure = error
         if not keep:

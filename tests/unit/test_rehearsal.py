@@ -33,7 +33,6 @@ from stackhand.rehearsal import (
     connections,
     emulator,
     environment,
-    existing_network,
     rehearse,
     sabotage,
     schedules,
@@ -187,7 +186,7 @@ def test_a_network_that_an_environment_names_has_another_id_in_its_rehearsal(
     monkeypatch.setattr(environments, "PROJECT", tmp_path)
     _, files = environment.prepare(tmp_path / "made", theirs)
     made = {"vpc-0a": "vpc-1", "subnet-1a": "subnet-1", "subnet-1b": "subnet-2", "subnet-3a": "subnet-3"}
-    found = existing_network.write(made, files["environments/rehearsal.tfvars"])
+    found = environment.write_network(made, files["environments/rehearsal.tfvars"])
     assert found.variables["vpc_id"] == "vpc-1"
     assert found.variables["subnets"] == {"public": ["subnet-1", "subnet-2"], "private": [], "data": ["subnet-3"]}
     assert (theirs / "staging.tfvars").read_text(encoding="utf-8") == text
@@ -200,7 +199,7 @@ def test_a_network_that_an_environment_names_has_another_id_in_its_rehearsal(
             return {"Subnets": [{"SubnetId": "subnet-1"}, {"SubnetId": "subnet-3"}]}
 
     with pytest.raises(Failure, match="has deleted of the network") as caught:
-        existing_network.require(Ec2(), made)
+        environment.require_network(Ec2(), made)
     assert caught.value.evidence == ("subnet-1b (subnet-2 here)",)
 
 
