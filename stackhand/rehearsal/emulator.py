@@ -11,7 +11,6 @@ import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -27,7 +26,7 @@ from stackhand.cli.loglines import tail
 from stackhand.containers import docker
 from stackhand.local.engines.embedded.supervisor.launch import birth
 from stackhand.project import hooks, inherited
-from stackhand.rehearsal import address
+from stackhand.rehearsal import resources
 from stackhand.system import http, waiting
 
 STARTS_WITHIN = 60.0
@@ -113,7 +112,7 @@ class Emulator:
 
     def containers(self) -> list[str]:
         """Return the ids of the containers it started, running or not."""
-        mine = f"label={address.LABEL}={socket.gethostname()}:{self.port}"
+        mine = f"label={resources.label(self.port)}"
         return docker.run("ps", "--all", "--quiet", "--filter", mine).stdout.split()
 
     def stop(self) -> None:
@@ -130,7 +129,7 @@ class Emulator:
             self._reap()
         if left := self.containers():
             docker.run("rm", "--force", "--volumes", *left, accept=ENDING, timeout=ENDS_WITHIN)
-        address.remove_network(address.network_of(self.port))
+        resources.remove_network(self.port)
 
     def _reap(self) -> None:
         """Take its exit code, if it was ours: until then it is not quite gone."""
@@ -149,8 +148,8 @@ def start(folder: Path, region: str) -> Emulator:
         earlier.stop()
     folder.mkdir(parents=True, exist_ok=True)
     log_path = folder / "emulator.log"
-    port, key = address.free_port(), f"REHEARSAL{secrets.token_hex(16).upper()}"
-    gateway = address.gateway(address.make_network(port))
+    port, key = resources.free_port(), f"REHEARSAL{secrets.token_hex(16).upper()}"
+    gateway = resources.gateway(resources.make_network(port))
     with log_path.open("wb") as log:
         child = subprocess.Popen(
             command(port, gateway),
@@ -207,10 +206,10 @@ def _environment(folder: Path, port: int, region: str) -> dict[str, str]:
         "SERVICES": ",".join(SERVICES),
         "MINISTACK_REGION": region,
         # gives databases and caches addresses and usual ports that tasks and this machine reach alike, and tasks names
-        "DOCKER_NETWORK": address.network_of(port),
+        "DOCKER_NETWORK": resources.network_of(port),
         # of caches and databases, which take the next ports without a look; those of another rehearsal begin elsewhere
-        "ELASTICACHE_BASE_PORT": str(port - address.CACHES_BELOW),
-        "RDS_BASE_PORT": str(port - address.DATABASES_BELOW),
+        "ELASTICACHE_BASE_PORT": str(port - resources.CACHES_BELOW),
+        "RDS_BASE_PORT": str(port - resources.DATABASES_BELOW),
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "ECS_REAP_INTERVAL_SECONDS": "2",
@@ -259,7 +258,7 @@ def command(port: int, gateway: str) -> list[str]:
 
     Its own command, `ministack`, listens at one address only, and tasks ask the load balancer for each other.
     """
-    hosts = ["127.0.0.1", *([] if gateway == address.FROM_A_CONTAINER else [gateway])]
+    hosts = ["127.0.0.1", *([] if gateway == resources.FROM_A_CONTAINER else [gateway])]
     binds = [word for host in hosts for word in ("--bind", f"{host}:{port}")]
     options = ["--keep-alive", "75", "--workers", "0"]  # 0: in one process
     return [str(PYTHON), "-m", "hypercorn", APPLICATION, *binds, *options]

@@ -29,11 +29,11 @@ from stackhand.project import environments
 from stackhand.project.stack import loading
 from stackhand.project.state import LOCK_HELD
 from stackhand.rehearsal import (
-    address,
     connections,
     emulator,
     environment,
     rehearse,
+    resources,
     sabotage,
     schedules,
 )
@@ -62,7 +62,7 @@ def test_the_genuine_aws_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize(
     ("gateway", "addresses"),
-    [("172.17.0.1", ["127.0.0.1:4566", "172.17.0.1:4566"]), (address.FROM_A_CONTAINER, ["127.0.0.1:4566"])],
+    [("172.17.0.1", ["127.0.0.1:4566", "172.17.0.1:4566"]), (resources.FROM_A_CONTAINER, ["127.0.0.1:4566"])],
 )
 def test_the_emulator_listens_for_this_machine_and_its_containers(gateway: str, addresses: list[str]) -> None:
     words = emulator.command(4566, gateway)
@@ -75,7 +75,7 @@ def test_the_emulator_starts_also_when_its_environment_was_made_under_another_pa
 
 
 def test_the_emulator_sees_no_other_package_and_has_ports_of_its_own(tmp_path: Path) -> None:
-    first, second = (emulator._environment(tmp_path, port, "eu-west-1") for port in address.PORTS[:2])
+    first, second = (emulator._environment(tmp_path, port, "eu-west-1") for port in resources.PORTS[:2])
     bases = [each[name] for each in (first, second) for name in ("ELASTICACHE_BASE_PORT", "RDS_BASE_PORT")]
     assert len({*bases}) == 4
     path = Path(first["PYTHONPATH"])
