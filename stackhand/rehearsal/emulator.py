@@ -5,18 +5,18 @@ https://github.com/ministackorg/ministack
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import re
 import secrets
 import signal
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 import stackhand
 from stackhand.aws import session
@@ -25,38 +25,28 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
 from stackhand.containers import docker
 from stackhand.local.engines.embedded.supervisor.launch import birth
-from stackhand.project import hooks, inherited
+from stackhand.project import hooks, inherited, private
 from stackhand.rehearsal import resources
 from stackhand.system import http, waiting
 
-STARTS_WITHIN = 60.0
-ENDS_WITHIN = 60.0
+STARTS_WITHIN = ENDS_WITHIN = 60.0
 ENDING = re.compile(rf"{docker.NOT_THERE.pattern}|already in progress", re.IGNORECASE)
 """What docker says of a container that the emulator is removing itself."""
 SERVICES = (
-    *(
-        "acm",
-        "autoscaling",
-        "ec2",
-        "ecr",
-        "ecs",
-        "ecs-metadata",
-        "elasticache",
-        "elasticloadbalancing",
-        "events",
-        "iam",
-    ),
-    *("kms", "logs", "monitoring", "rds", "route53", "s3", "scheduler", "secretsmanager", "servicediscovery", "sns"),
-    *("ssm", "sts", "tagging"),
+    *("acm", "autoscaling", "ec2", "ecr", "ecs", "ecs-metadata", "elasticache", "elasticloadbalancing", "events"),
+    *("iam", "kms", "logs", "monitoring", "rds", "route53", "s3", "scheduler", "secretsmanager", "servicediscovery"),
+    *("sns", "ssm", "sts", "tagging"),
 )
 """What terraform/ and a deploy use of AWS: some of the others would run what they are given on this machine. Its
 scheduler starts no tasks: a rehearsal starts jobs by `./inv run`."""
+PYTHON = Path(sys.prefix) / "tools" / "ministack" / "bin" / "python"
+"""Asked for the module: a script of `bin` names its Python by the path of the checkout that it was installed from."""
+APPLICATION = "stackhand.rehearsal.ministack.app:app"
 _children: list[subprocess.Popen[bytes]] = []
 """Kept, for they may outlive us on purpose, and Python complains of forgotten ones."""
 
 
-@dataclass(frozen=True)
-class Emulator:
+class Emulator(msgspec.Struct, frozen=True):
     """An emulator that was started, dead or alive.
 
     Args:
@@ -118,7 +108,7 @@ class Emulator:
     def stop(self) -> None:
         """End it, and remove what it started. It takes its containers with it when it can."""
         if self.alive:
-            with contextlib.suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGINT)
             for _ in waiting.polls(ENDS_WITHIN, 0.1):
                 self._reap()
@@ -162,7 +152,7 @@ def start(folder: Path, region: str) -> Emulator:
         )
     _children.append(child)
     emulator = Emulator(child.pid, birth(child.pid) or "", port, region, gateway, key)
-    _remember(folder, emulator)
+    private.write(_file(folder), msgspec.json.encode(emulator))  # its key is for this account alone
     try:
         _wait_for(emulator, log_path)
     except BaseException:
@@ -171,19 +161,11 @@ def start(folder: Path, region: str) -> Emulator:
     return emulator
 
 
-def _remember(folder: Path, emulator: Emulator) -> None:
-    """Note an emulator down, with its key, for this account alone."""
-    path = _file(folder)
-    path.unlink(missing_ok=True)
-    path.touch(mode=0o600, exist_ok=False)
-    path.write_text(json.dumps(asdict(emulator)), encoding="utf-8")
-
-
 def remembered(folder: Path) -> Emulator | None:
     """Return the emulator last started in a folder, dead or alive; None when there was none."""
     try:
-        return Emulator(**json.loads(_file(folder).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return msgspec.json.decode(_file(folder).read_bytes(), type=Emulator)
+    except (OSError, ValueError, msgspec.MsgspecError):
         return None
 
 
@@ -201,7 +183,7 @@ def _file(folder: Path) -> Path:
 def _environment(folder: Path, port: int, region: str) -> dict[str, str]:
     return {
         **inherited.environment("emulator"),
-        "PYTHONPATH": str(_link_modules(folder)),
+        "PYTHONPATH": str(_linked_modules(folder)),
         "GATEWAY_PORT": str(port),
         "SERVICES": ",".join(SERVICES),
         "MINISTACK_REGION": region,
@@ -222,7 +204,7 @@ def modules(folder: Path) -> Path:
     return folder / "modules"
 
 
-def _link_modules(folder: Path) -> Path:
+def _linked_modules(folder: Path) -> Path:
     link = modules(folder) / "stackhand"
     link.parent.mkdir(exist_ok=True)
     link.unlink(missing_ok=True)
@@ -246,11 +228,6 @@ def _answers(port: int) -> bool:
         return http.get(f"http://127.0.0.1:{port}/_ministack/health", timeout=2).ok
     except (OSError, HTTPException):
         return False
-
-
-PYTHON = Path(sys.prefix) / "tools" / "ministack" / "bin" / "python"
-"""Asked for the module: a script of `bin` names its Python by the path of the checkout that it was installed from."""
-APPLICATION = "stackhand.rehearsal.ministack.app:app"
 
 
 def command(port: int, gateway: str) -> list[str]:

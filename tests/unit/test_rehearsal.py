@@ -13,11 +13,12 @@ import threading
 import time
 import venv
 from collections.abc import Callable
-from dataclasses import asdict, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 from stackhand.ansible.events import EVENTS
 from stackhand.cli.failure import ExitCode, Failure
@@ -86,7 +87,7 @@ def test_an_emulator_is_known_by_more_than_the_number_of_its_process(tmp_path: P
     assert AWS.alive
     assert not Emulator(AWS.pid, "another birth", 4566, "eu-west-1", "", "").alive
     assert emulator.remembered(tmp_path) is None
-    (tmp_path / "emulator.json").write_text(json.dumps(asdict(AWS)), encoding="utf-8")
+    (tmp_path / "emulator.json").write_text(msgspec.json.encode(AWS).decode(), encoding="utf-8")
     assert emulator.remembered(tmp_path) == AWS
 
 
