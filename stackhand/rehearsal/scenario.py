@@ -20,7 +20,7 @@ from stackhand.infrastructure.services import compose
 from stackhand.project.compose import composefiles
 from stackhand.project.environments import Environment
 from stackhand.project.stack import probes
-from stackhand.rehearsal import connections, environment, sabotage, schedules
+from stackhand.rehearsal import checks, environment, sabotage
 from stackhand.rehearsal.clone import Clone
 from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.resources import Resources
@@ -83,20 +83,20 @@ class Rehearsal:
         first = self.clone.head
         self.deploy("first release", first)
         stack = compose.stack_of(PROJECT)
-        for worker in connections.require(self.aws, self.output.folder, stack, self.environment.prefix):
+        for worker in checks.connected(self.aws, self.output.folder, stack, self.environment.prefix):
             self.output.reporter.line(f"{worker} has connected to what it needs")
         self.deploy("same commit again", first)
         second = self.good = self.clone.commit("Change nothing but the commit")
         self.deploy("second release", second)
         jobs = [each.name for each in stack.services.values() if each.scheduled]
-        starts = schedules.revisions(self.aws, jobs, self.environment.prefix)
+        starts = checks.revisions(self.aws, jobs, self.environment.prefix)
         for job, revision in starts.items():
             self.output.reporter.line(f"the schedule of {job} starts {revision}")
             self.output.reporter.line(self.verb(f"job {job}", "run", job)[-1])
         sabotage.apply(self.clone)
         self.clone.commit("Break a service")
         self.deploy("bad release", second, expected=ExitCode.ROLLED_BACK)
-        schedules.require_unchanged(starts, schedules.revisions(self.aws, jobs, self.environment.prefix))
+        checks.require_unchanged(starts, checks.revisions(self.aws, jobs, self.environment.prefix))
 
     def deploy(self, name: str, then: str, *more: str, expected: ExitCode = ExitCode.DONE) -> None:
         """Deploy the copy's commit, and see that it is the wanted one that answers afterwards.

@@ -30,13 +30,12 @@ from stackhand.project import environments
 from stackhand.project.stack import loading
 from stackhand.project.state import LOCK_HELD
 from stackhand.rehearsal import (
-    connections,
+    checks,
     emulator,
     environment,
     rehearse,
     resources,
     sabotage,
-    schedules,
 )
 from stackhand.rehearsal.clone import Clone, link_environment
 from stackhand.rehearsal.emulator import Emulator
@@ -437,18 +436,18 @@ def test_what_schedules_start_is_a_release_and_a_failed_one_leaves_it(monkeypatc
 
 def _require_released(aws: Emulator, answer: dict[str, object]) -> None:
     with pytest.raises(Failure, match="the schedule of nightly does not start it") as caught:
-        schedules.revisions(aws, ["nightly"], "shop-rehearsal")
+        checks.revisions(aws, ["nightly"], "shop-rehearsal")
     assert caught.value.evidence == ("it starts shop-nightly",)
     answer["State"] = "ENABLED"
     answer["Target"] = {"EcsParameters": {"TaskDefinitionArn": "arn:aws:ecs:x:1:a/shop-nightly:2"}}
-    found = schedules.revisions(aws, ["nightly"], "shop-rehearsal")
+    found = checks.revisions(aws, ["nightly"], "shop-rehearsal")
     assert found == {"nightly": "shop-nightly:2"}
     answer.clear()
     with pytest.raises(Failure, match="does not start it"):
-        schedules.revisions(aws, ["nightly"], "shop-rehearsal")
-    schedules.require_unchanged(found, found)
+        checks.revisions(aws, ["nightly"], "shop-rehearsal")
+    checks.require_unchanged(found, found)
     with pytest.raises(Failure, match="has changed what schedules start") as caught:
-        schedules.require_unchanged(found, {"nightly": "shop-nightly:3"})
+        checks.require_unchanged(found, {"nightly": "shop-nightly:3"})
     assert caught.value.evidence == ("nightly: shop-nightly:2 -> shop-nightly:3",)
 
 
@@ -475,9 +474,9 @@ def test_a_worker_that_runs_and_never_connected_does_not_run_well(
     tables = "exec cache cat /proc/net/tcp /proc/net/tcp6"
     table = "  0: 00000000:18EB 00000000:0000 0A\n"
     monkeypatch.setattr(Emulator, "containers", lambda _self: ["task", "db", "cache"])
-    monkeypatch.setattr(connections, "WITHIN", 0.0)
+    monkeypatch.setattr(checks, "WITHIN", 0.0)
     monkeypatch.setattr(
-        connections.docker,
+        checks.docker,
         "run",
         lambda *args, **_: subprocess.CompletedProcess(args, 0, said.get(" ".join(args), table), ""),
     )
@@ -489,13 +488,13 @@ def test_a_worker_that_runs_and_never_connected_does_not_run_well(
     stack = loading.of(tmp_path, {"services": services}, "compose.yaml")
     notes = tmp_path / "connections-4566.log"
     with pytest.raises(Failure, match="worker runs, and has not connected to db or cache within 0 s") as caught:
-        list(connections.require(AWS, tmp_path, stack, "shop-rehearsal"))
+        list(checks.connected(AWS, tmp_path, stack, "shop-rehearsal"))
     assert list(caught.value.evidence) == ["cannot connect, trying again"]
     notes.write_text("172.21.0.3 172.21.0.4\n172.21.0.3 172.21.0.5\n")
-    assert list(connections.require(AWS, tmp_path, stack, "shop-rehearsal")) == ["worker"]
+    assert list(checks.connected(AWS, tmp_path, stack, "shop-rehearsal")) == ["worker"]
     notes.unlink()
     said[tables] = f"{table} 1: x:1 050015AC:9 01\n"
-    assert list(connections.require(AWS, tmp_path, stack, "shop-rehearsal")) == ["worker"]
+    assert list(checks.connected(AWS, tmp_path, stack, "shop-rehearsal")) == ["worker"]
 
 
 def test_an_emulator_ends_also_where_the_container_engine_has_ended(
