@@ -20,7 +20,7 @@ from stackhand.infrastructure.services import compose
 from stackhand.project.compose import composefiles
 from stackhand.project.environments import Environment
 from stackhand.project.stack import probes
-from stackhand.rehearsal import checks, environment, sabotage
+from stackhand.rehearsal import checks, environment
 from stackhand.rehearsal.clone import Clone
 from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.resources import Resources
@@ -93,7 +93,7 @@ class Rehearsal:
         for job, revision in starts.items():
             self.output.reporter.line(f"the schedule of {job} starts {revision}")
             self.output.reporter.line(self.verb(f"job {job}", "run", job)[-1])
-        sabotage.apply(self.clone)
+        self.clone.sabotage()
         self.clone.commit("Break a service")
         self.deploy("bad release", second, expected=ExitCode.ROLLED_BACK)
         checks.require_unchanged(starts, checks.revisions(self.aws, jobs, self.environment.prefix))

@@ -35,9 +35,8 @@ from stackhand.rehearsal import (
     environment,
     rehearse,
     resources,
-    sabotage,
 )
-from stackhand.rehearsal.clone import Clone, link_environment
+from stackhand.rehearsal.clone import EXITS, Clone, ending_with, link_environment
 from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.resources import Resources
 from stackhand.rehearsal.scenario import Rehearsal, RehearsalOutput, version, words_of
@@ -93,8 +92,8 @@ def test_an_emulator_is_known_by_more_than_the_number_of_its_process(tmp_path: P
 def test_lines_are_added_to_the_stage_that_is_released() -> None:
     stages = "FROM a AS production\nCMD x\n\nFROM b AS tests\nCMD y\n"
     wanted = "FROM a AS production\nCMD x\nCMD z\n\nFROM b AS tests\nCMD y\n"
-    assert sabotage.ending_with(stages, ["CMD z"]) == wanted
-    assert sabotage.ending_with("FROM a\nCMD x\n", ["CMD z"]) == "FROM a\nCMD x\nCMD z\n\n"
+    assert ending_with(stages, ["CMD z"]) == wanted
+    assert ending_with("FROM a\nCMD x\n", ["CMD z"]) == "FROM a\nCMD x\nCMD z\n\n"
 
 
 COMPOSE = """
@@ -120,7 +119,7 @@ NEVER = MIGRATES_ITSELF.replace(', migrate: "app migrate"', "")
     ("compose", "file", "broken"),
     [
         # The job runs in the same image, by its entrypoint.
-        (COMPOSE, "web/Dockerfile", f"FROM a\nCMD {sabotage.EXITS}\n\n"),
+        (COMPOSE, "web/Dockerfile", f"FROM a\nCMD {EXITS}\n\n"),
         (
             COMPOSE.replace("build: web\n", "build: web\n    command: [serve]\n"),
             "alone/Dockerfile",
@@ -143,8 +142,8 @@ def test_a_bad_release_fails_and_its_migration_does_not(
         (tmp_path / name).mkdir()
         (tmp_path / name / "Dockerfile").write_text("FROM a\n", encoding="utf-8")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    monkeypatch.setattr(sabotage, "PROJECT", tmp_path)
-    sabotage.apply(Clone(tmp_path))
+    monkeypatch.setattr("stackhand.rehearsal.clone.PROJECT", tmp_path)
+    Clone(tmp_path).sabotage()
     (changed,) = [
         path
         for path in tmp_path.rglob("*")
