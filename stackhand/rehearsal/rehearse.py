@@ -18,7 +18,6 @@ from stackhand.project.environments import Environment
 from stackhand.project.state import State
 from stackhand.rehearsal import emulator, environment, scenario
 from stackhand.rehearsal.clone import Clone
-from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.resources import Resources
 from stackhand.rehearsal.scenario import Rehearsal, RehearsalOutput, Step
 from stackhand.release.checkout import export
@@ -111,14 +110,15 @@ def _left(what: list[str]) -> Failure:
 
 def _clear(resources: Resources | None = None) -> list[str]:
     """End the last rehearsal of this checkout, and return in words what cannot be removed of it; its log stays."""
-    aws: Emulator | None = resources.emulator if resources else emulator.remembered(FOLDER)
-    if aws is None:
-        return []
-    resources = resources or Resources(aws)
+    if resources is None:
+        aws = emulator.remembered(FOLDER)
+        if aws is None:
+            return []
+        resources = Resources(aws)
     try:
         resources.look()
     finally:  # also where the container engine has ended: what it runs is removed by the next rehearsal
-        aws.stop()
+        resources.emulator.stop()
     resources.remove_images()
     waiting.until(lambda: not resources.left(), GOES_WITHIN, 0.2)
     left = resources.left()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import TextIO
@@ -213,14 +214,13 @@ class RehearsalOutput:
         self.folder, self.verbose = folder, verbose
         self.reporter = Reporter(sys.stdout)
 
-    def log(self, name: str) -> Path:
-        """Return the log of a step."""
+    def _log(self, name: str) -> Path:
         return self.folder / f"{name.replace(' ', '-')}.log"
 
-    def shown(self, name: str) -> str:
+    def _shown(self, name: str) -> str:
         """Return the log of a step, as one finds it from the checkout."""
-        path = self.log(name)
-        return str(path.relative_to(PROJECT)) if path.is_relative_to(PROJECT) else str(path)
+        path = self._log(name)
+        return str(path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path)
 
     def clear(self) -> None:
         """Forget the logs of the last rehearsal."""
@@ -228,51 +228,44 @@ class RehearsalOutput:
             path.unlink()
 
     @contextmanager
-    def step(self, name: str, command: Sequence[str]) -> Iterator[OutputLines]:
-        """Show a verb while it runs."""
+    def step(self, name: str, command: Sequence[str]) -> Iterator[Callable[[str], None]]:
+        """Show a verb while it runs, whose lines are to be given to what this yields."""
         self.reporter.line(f"{name}: ./inv {' '.join(command)}")
         self.reporter.task(name)
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self.log(name).open("w", encoding="utf-8") as file:
+        with self._log(name).open("w", encoding="utf-8") as file:
             try:
-                yield OutputLines(self, file)
+                yield partial(self._take, file)
             finally:
                 self.reporter.stop()
+
+    def _take(self, log: TextIO, line: str) -> None:
+        """Take a line of a verb: all go into its log, and some to the screen."""
+        print(line, file=log, flush=True)
+        if self.verbose or _is_shown(line):
+            self.reporter.line(f"  {line}")
+        elif self.reporter.live is not None and line.strip():
+            self.reporter.progress(line.strip())
 
     def evidence(self, name: str, lines: Sequence[str]) -> list[str]:
         """Return what shows why a verb failed: the paragraph it ended with; not again what is on the screen already."""
         if self.verbose:
-            return [f"its output is above, and in {self.shown(name)}"]
-        return [*paragraph(lines), f"full output: {self.shown(name)}"]
+            return [f"its output is above, and in {self._shown(name)}"]
+        return [*_paragraph(lines), f"full output: {self._shown(name)}"]
 
     def expected(self, lines: Sequence[str]) -> None:
         """Show in one line a failure that had to come."""
-        if not self.verbose and (failure := paragraph(lines)):
+        if not self.verbose and (failure := _paragraph(lines)):
             self.reporter.line(f"  {failure[0]}")
 
 
-class OutputLines:
-    """Takes the lines of a verb: all go into its log, and some to the screen."""
-
-    def __init__(self, output: RehearsalOutput, log: TextIO) -> None:
-        self.output, self.log = output, log
-
-    def __call__(self, line: str) -> None:
-        """Take one."""
-        print(line, file=self.log, flush=True)
-        if self.output.verbose or is_shown(line):
-            self.output.reporter.line(f"  {line}")
-        elif self.output.reporter.live is not None and line.strip():
-            self.output.reporter.progress(line.strip())
-
-
-def is_shown(line: str) -> bool:
+def _is_shown(line: str) -> bool:
     """Whether a line of a verb tells of a step that changed something, or is shown all the same."""
     parts = line.split(maxsplit=2)
     return len(parts) > 1 and (parts[0] in DONE or parts[1] in ALSO)
 
 
-def paragraph(lines: Sequence[str]) -> list[str]:
+def _paragraph(lines: Sequence[str]) -> list[str]:
     """Return the failure that a verb ended with, as it was printed; the end of its output when it printed none."""
     begins = [number for number, line in enumerate(lines) if line.split(maxsplit=1)[:1] and line.split()[0] in FAILED]
     if not begins:
