@@ -12,7 +12,7 @@ import pytest
 
 from stackhand.cli import packages
 from stackhand.rehearsal.emulator import PYTHON
-from stackhand.rehearsal.ministack.throttle import Throttle
+from stackhand.rehearsal.ministack.guard import Throttle
 from tests.checkout import ROOT
 
 SCRIPT = """

@@ -17,8 +17,7 @@ from ministack.services import alb, ec2, ecr, ecs, iam, rds, ssm
 
 from stackhand.rehearsal.ministack import balancer, database_snapshots, encryption, inspection, limits, refusals
 from stackhand.rehearsal.ministack.balancer import public
-from stackhand.rehearsal.ministack.guard import Guard
-from stackhand.rehearsal.ministack.throttle import Throttle
+from stackhand.rehearsal.ministack.guard import Guard, Throttle
 
 __all__ = ["app"]
 
