@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import tempfile
 from pathlib import Path
 from typing import ClassVar
@@ -10,8 +11,8 @@ from typing import ClassVar
 import msgspec
 
 from stackhand.cli.failure import Failure
-from stackhand.database.restore import outside, restoring
-from stackhand.database.restore.outside import Outside
+from stackhand.database import outside, restore
+from stackhand.database.outside import Outside
 from stackhand.database.server import Command, Database, Statistics
 from stackhand.local.engines import login
 from stackhand.local.engines.engine import Engine
@@ -79,6 +80,12 @@ class PostgreSQL(Database):
         args = [word for statement in statements for word in ("-c", statement)]
         return self.run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *args, database=database or self._elsewhere)
 
+    def names(self, query: str, database: str | None = None) -> list[str]:
+        """Return a query's one column; a name may have any character in it, such as the end of a line."""
+        listed = f"SELECT coalesce(json_agg(name), '[]') FROM ({query}) AS names(name)"  # noqa: S608 - ours
+        names: list[str] = json.loads(self.sql(listed, database=database))
+        return names
+
     @property
     def _elsewhere(self) -> str:
         return "template1" if self.name == "postgres" else "postgres"
@@ -107,7 +114,7 @@ class PostgreSQL(Database):
     def replace(self, source: Path | None) -> list[str]:
         """Put another database in its place: the new one is complete before the old one goes."""
         own = [] if source else self.outside().database
-        notes = restoring.replace(self, source)
+        notes = restore.replace(self, source)
         if own:
             notes.append(f"{len(own)} settings and grants of the database itself are removed; the snapshot has them")
         return notes
@@ -124,4 +131,4 @@ class PostgreSQL(Database):
 
     def outside(self) -> Outside:
         """Return what belongs to the database as it is now and is not in its dump."""
-        return outside.parse(self.sql(CATALOG_ONLY, outside.QUERY, database=self.name))
+        return msgspec.json.decode(self.sql(CATALOG_ONLY, outside.QUERY, database=self.name), type=Outside)
