@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import re
+import secrets
 import tempfile
 from pathlib import Path
 from typing import ClassVar
@@ -19,7 +21,27 @@ from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.login import SUPERUSER, Login
 from stackhand.project.stack.model import Service
 
+PSQL = ("-XqAt", "-v", "ON_ERROR_STOP=1")
 CATALOG_ONLY = "SET search_path TO pg_catalog"
+OWN_END = "stackhand: the file ends its transaction itself"
+WHOLE = f"""
+CREATE FUNCTION pg_temp.stackhand_whole() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+    IF current_setting('stackhand.whole', true) IS DISTINCT FROM 'yes' THEN RAISE EXCEPTION '{OWN_END}'; END IF;
+END $$
+"""
+READ_ONLY = "SET default_transaction_read_only = on"
+GUARD = "DECLARE stackhand_whole CURSOR WITH HOLD FOR SELECT pg_temp.stackhand_whole()"
+BEFORE = (WHOLE, READ_ONLY, "BEGIN READ WRITE", "SET LOCAL stackhand.whole = 'no'", GUARD)
+AT_ITS_END = f"""
+DO $$ BEGIN
+    IF current_setting('stackhand.whole', true) IS DISTINCT FROM 'no' THEN RAISE EXCEPTION '{OWN_END}'; END IF;
+    PERFORM set_config('stackhand.whole', 'yes', true);
+END $$
+"""
+AFTER = (AT_ITS_END, "COMMIT")
+OLD = r"invalid command \restrict"
+r"""A psql from before August 2025, which cannot keep commands of its own (\! runs a program) out of a file."""
+ROWS = re.compile(r"^(?:INSERT 0|UPDATE|DELETE|MERGE|COPY) (\d+)$", re.MULTILINE)
 
 
 class PostgreSQL(Database):
@@ -62,13 +84,17 @@ class PostgreSQL(Database):
         """Return how psql is run for a person."""
         return self.command("psql", interactive=True)
 
-    def script(self, statement: str) -> None:
-        """Run a statement with a secret in it: by standard input, and kept out of the server's log."""
-        args = ("-XqAt", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse", "-f", "-")
+    def script(self, text: str, *args: str, database: str | None = None) -> str:
+        """Run what psql reads from standard input, and return what it prints."""
         with tempfile.TemporaryFile() as script:
-            script.write(f"{login.UNLOGGED};\n{statement};\n".encode())
+            script.write(text.encode())
             script.seek(0)
-            self.run("psql", *args, database=self._elsewhere, source=script)
+            return self.run("psql", *PSQL, *args, database=database, source=script)
+
+    def run_secret(self, statement: str) -> None:
+        """Run a statement with a secret in it: by standard input, and kept out of the server's log."""
+        text = f"{login.UNLOGGED};\n{statement};\n"
+        self.script(text, "-v", "VERBOSITY=terse", "-f", "-", database=self._elsewhere)
 
     def sql(self, *statements: str, database: str | None = None) -> str:
         """Run statements, one by one, with psql; stop at the first that fails.
@@ -78,7 +104,7 @@ class PostgreSQL(Database):
             database: where; any but the stack's own, unless it is named.
         """
         args = [word for statement in statements for word in ("-c", statement)]
-        return self.run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *args, database=database or self._elsewhere)
+        return self.run("psql", *PSQL, *args, database=database or self._elsewhere)
 
     def names(self, query: str, database: str | None = None) -> list[str]:
         """Return a query's one column; a name may have any character in it, such as the end of a line."""
@@ -119,6 +145,34 @@ class PostgreSQL(Database):
             notes.append(f"{len(own)} settings and grants of the database itself are removed; the snapshot has them")
         return notes
 
+    def load(self, path: Path) -> int:
+        """Load a file of `seeds/`, whole or not at all, and return how many rows its statements wrote.
+
+        A file that ends the transaction itself would be kept in part. The server finds that out: a cursor WITH HOLD is
+        run to its end at COMMIT, and ours fails unless the file has come to its end; and after a ROLLBACK, transactions
+        may only read.
+
+        Raises:
+            Failure: it cannot be loaded; nothing of it is kept.
+        """
+        before, after = ([word for each in part for word in ("-c", each)] for part in (BEFORE, AFTER))
+        args = [*before, "-f", "-", *after]
+        restrict = ["-c", rf"\restrict {secrets.token_hex(16)}"]
+        try:
+            try:
+                output = self._run_file(path, *restrict, *args)
+            except Failure as failure:
+                if OLD not in " ".join(failure.evidence):
+                    raise
+                output = self._run_file(path, *args)
+        except Failure as failure:
+            raise _refused(path, failure) from failure
+        return sum(map(int, ROWS.findall(output)))
+
+    def _run_file(self, path: Path, *args: str) -> str:
+        with path.open("rb") as source:
+            return self.run("psql", "-XtA", "-v", "ON_ERROR_STOP=1", *args, source=source)
+
     def statistics(self) -> Statistics:
         """Return version, size and connections."""
         version, size, connections = self.sql(
@@ -132,3 +186,11 @@ class PostgreSQL(Database):
     def outside(self) -> Outside:
         """Return what belongs to the database as it is now and is not in its dump."""
         return msgspec.json.decode(self.sql(CATALOG_ONLY, outside.QUERY, database=self.name), type=Outside)
+
+
+def _refused(path: Path, failure: Failure) -> Failure:
+    what, next_command = f"{path.name} was not loaded.", f"fix seeds/{path.name}, then ./inv db.seed"
+    if any(OWN_END in line or "in a read-only transaction" in line for line in failure.evidence):
+        what = f"{path.name} was not loaded: it ends its own transaction, so part of it could be kept."
+        next_command = f"remove BEGIN, COMMIT and ROLLBACK from seeds/{path.name}, then ./inv db.seed"
+    return Failure(what, evidence=failure.evidence, next=next_command)

@@ -32,7 +32,7 @@ def restricted(server: PostgreSQL) -> Iterator[Login]:
     login = Login(f"{PREFIX}{secrets.token_hex(6)}", secrets.token_urlsafe(24))
     options = "LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS"
     # by standard input: what is on a command line, everybody on the machine can read
-    server.script(f"CREATE ROLE {quoted(login.user)} {options} PASSWORD {literal(login.password)}")
+    server.run_secret(f"CREATE ROLE {quoted(login.user)} {options} PASSWORD {literal(login.password)}")
     try:
         yield login
     finally:

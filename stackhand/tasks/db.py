@@ -76,6 +76,6 @@ def seed(c: Context, service: str | None = None) -> None:
 @task(help={"service": SERVICE, "incident": "its number on the page", "text": "the note; an empty one removes it"})
 def note(c: Context, incident: str, text: str, service: str | None = None) -> None:
     """Add a note to an incident."""
-    from stackhand.database import notes
+    from stackhand.database import verbs as database
 
-    notes.note(incident, text, service=service)
+    database.note(incident, text, service=service)
