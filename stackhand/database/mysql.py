@@ -42,6 +42,7 @@ class MySQL(Database):
 
     title = "MySQL"
     suffix = ".sql"
+    question = (CLIENT, "--execute=SELECT 1")
     files: ClassVar = tuple(
         f"{image}_{name}"
         for image in ("MARIADB", "MYSQL")
@@ -62,14 +63,6 @@ class MySQL(Database):
         if (root or not user) and (password or empty):
             return "root", password
         return user, self._value("PASSWORD")
-
-    def answers(self) -> bool:
-        """Whether the server lets us in."""
-        return self.attempt(CLIENT, "--execute=SELECT 1")[0] == 0
-
-    def shell(self) -> Command:
-        """Return how the client is run for a person."""
-        return self.command(CLIENT, interactive=True)
 
     def command(self, tool: str, *, database: str = "", interactive: bool = False) -> Command:
         """Return how the client or the dump program is run in the container: that of MariaDB, where it has that."""

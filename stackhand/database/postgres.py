@@ -53,6 +53,7 @@ class PostgreSQL(Database):
 
     title = "PostgreSQL"
     suffix = ".dump"
+    question = ("psql", "-XqAt", "-c", "SELECT 1")
     verbs = Database.verbs | {"db.seed", "db.note"}
     files: ClassVar = ("POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB")
     login: Login | None = None
@@ -71,18 +72,10 @@ class PostgreSQL(Database):
         connected.login, connected.name = login, name
         return connected
 
-    def answers(self) -> bool:
-        """Whether the server lets the owner in."""
-        return self.attempt("psql", "-XqAt", "-c", "SELECT 1")[0] == 0
-
     def command(self, tool: str, *, database: str = "", interactive: bool = False) -> Command:
         """Return how one of PostgreSQL's programs is run: psql, pg_dump or pg_restore."""
         name = database or self.name
         return self.engine.client(self.service, tool, name, login=self.login, interactive=interactive)
-
-    def shell(self) -> Command:
-        """Return how psql is run for a person."""
-        return self.command("psql", interactive=True)
 
     def script(self, text: str, *args: str, database: str | None = None) -> str:
         """Run what psql reads from standard input, and return what it prints."""

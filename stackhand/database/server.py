@@ -48,6 +48,8 @@ class Database(ABC):
     """What can be done with it."""
     files: ClassVar[tuple[str, ...]]
     """The variables of its image that may be in a file, which a variable NAME_FILE names."""
+    question: ClassVar[tuple[str, ...]]
+    """Its client, and what it asks to see whether the server lets us in."""
     name: str
     """Of the database; empty where none is known."""
 
@@ -57,13 +59,13 @@ class Database(ABC):
         others = [each for each in engine.stack.services.values() if each.server in KINDS and each.name != service.name]
         self.snapshots = engine.state.snapshots / service.name if others else engine.state.snapshots
 
-    @abstractmethod
     def answers(self) -> bool:
-        """Whether it can be worked with, whatever its health check says."""
+        """Whether it can be worked with, whatever its health check says: it lets us in."""
+        return self.attempt(*self.question)[0] == 0
 
-    @abstractmethod
     def shell(self) -> Command:
         """Return how its client is run for a person."""
+        return self.command(self.question[0], interactive=True)
 
     @abstractmethod
     def command(self, tool: str, *, database: str = "", interactive: bool = False) -> Command:
