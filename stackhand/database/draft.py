@@ -220,14 +220,9 @@ class Draft:
 
 
 def create(server: PostgreSQL, name: str, locale: str, fallback: str, owner: str) -> list[str]:
-    """Make an empty database: of template0, for what somebody put into template1 is in no dump's way there.
+    """Make an empty database, in the fallback where the server lacks its locale, and say so then.
 
-    Args:
-        server: as its superuser.
-        name: of the database.
-        locale: words of CREATE DATABASE.
-        fallback: the locale, where the server does not have the other.
-        owner: of the database.
+    It is made of template0, for what somebody put into template1 is in no dump's way there.
     """
 
     def statements(words: str) -> tuple[str, ...]:

@@ -232,15 +232,11 @@ def _lock(verb: str):  # type: ignore[no-untyped-def]
     state = State(PROJECT)
     with state.lock(f"./inv {verb}", 60.0, console.notify):
         before = _kept(state)
-        with interruption.reported(verb, lambda: _kept_since(before, state)):
+        kept = "the previous data is kept as {}"
+        with interruption.reported(verb, lambda: [kept.format(path.stem) for path in _kept(state) - before]):
             yield
 
 
 def _kept(state: State) -> set[Path]:
     """Return the snapshots that were taken before something was replaced."""
     return {path for pattern in SNAPSHOTS for path in state.snapshots.rglob(pattern)}
-
-
-def _kept_since(before: set[Path], state: State) -> list[str]:
-    """Return a sentence on each snapshot that was taken since."""
-    return [f"the previous data is kept as {path.stem}" for path in _kept(state) - before]

@@ -27,13 +27,7 @@ LABELS = {"rds": "db_id", "elasticache": "rg_id"}
 def connected(aws: Emulator, folder: Path, stack: Stack, prefix: str) -> Iterator[str]:
     """Yield each worker once it has connected to something that it needs; the rest may wait until there is work.
 
-    Nobody asks a worker how it is, and one that keeps trying runs.
-
-    Args:
-        aws: the emulator.
-        folder: of the emulator's files.
-        stack: what was released.
-        prefix: of the names of its resources.
+    Nobody asks a worker how it is, and one that keeps trying runs. Whom databases let in is noted down in a folder.
 
     Raises:
         Failure: one has not; its log is the evidence.
@@ -103,12 +97,7 @@ def _log(tasks: Iterable[str]) -> list[str]:
 
 
 def revisions(aws: Emulator, jobs: Iterable[str], prefix: str) -> dict[str, str]:
-    """Return the revision that the schedule of each job starts.
-
-    Args:
-        aws: the emulator.
-        jobs: those with a schedule, by their names.
-        prefix: of the environment's resources, and the name of its group of schedules.
+    """Return the revision that the schedule of each job starts; their group has the prefix for its name.
 
     Raises:
         Failure: a schedule starts no release.

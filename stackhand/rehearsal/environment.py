@@ -83,12 +83,7 @@ ID = re.compile(r'"((?:vpc|subnet)-[0-9a-f]+)"')
 
 
 def make_network(ec2: Any, environment: Environment) -> dict[str, str]:
-    """Make the network and return the emulator's id by each id that the environment names; none if it names none.
-
-    Args:
-        ec2: a client of the emulator.
-        environment: that is rehearsed.
-    """
+    """Make the network and return the emulator's id by each id that the environment names; none if it names none."""
     named = environment.variables.get("vpc_id")
     if not named:
         return {}
@@ -106,12 +101,7 @@ def make_network(ec2: Any, environment: Environment) -> dict[str, str]:
 
 
 def write_network(made: Mapping[str, str], file: Path) -> Environment:
-    """Give the file of an environment the emulator's ids, and return the environment that it is of then.
-
-    Args:
-        made: what `make_network` has made.
-        file: `NAME.tfvars`.
-    """
+    """Give the file of an environment the emulator's ids, and return the environment that it is of then."""
     text = ID.sub(lambda found: f'"{made.get(found[1], found[1])}"', file.read_text(encoding="utf-8"))
     file.write_text(text, encoding="utf-8")
     return environments.load(file.stem, file.parent)
