@@ -114,8 +114,8 @@ class Draft:
 
     def _missing(self) -> dict[str, list[str]]:
         """Return what the dump refers to and this server lacks: all, or once that is there it names the rest."""
-        with self.source.open("rb") as file:
-            _, errors = self.own.attempt("pg_restore", "--schema-only", *FLAGS, f"--dbname={self.name}", source=file)
+        args = ("--schema-only", *FLAGS, f"--dbname={self.name}")
+        _, errors = self.own.attempt("pg_restore", *args, source=self.source)
         errors += [line for statement in self.outside.database for line in self._attempt(statement)]
         found = [each.groups() for line in errors if (each := MISSING.search(line))]
         kinds = ("role", "tablespace", "extension")
@@ -133,9 +133,8 @@ class Draft:
         Raises:
             Failure: it was not restored to its end, or anything else went wrong.
         """
-        with self.source.open("rb") as file:
-            args = ("--verbose", *FLAGS, *flags, f"--dbname={self.name}")  # or it would not say which entry it is at
-            code, lines = self.own.attempt("pg_restore", *args, source=file)
+        args = ("--verbose", *FLAGS, *flags, f"--dbname={self.name}")  # or it would not say which entry it is at
+        code, lines = self.own.attempt("pg_restore", *args, source=self.source)
         refused: list[str] = []
         wrong: list[str] = []
         for entry, message in _errors(lines):

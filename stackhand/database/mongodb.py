@@ -84,5 +84,4 @@ class MongoDB(Database):
         return msgspec.json.decode(answer, type=Statistics)
 
     def _load(self, source: Path, *flags: str) -> None:
-        with source.open("rb") as file:
-            self.run("mongorestore", "--quiet", "--archive", *flags, source=file)
+        self.run("mongorestore", "--quiet", "--archive", *flags, source=source)

@@ -84,12 +84,12 @@ class MySQL(Database):
             draft = f"{self.name[: LONGEST_NAME - len('_stackhand_new')]}_stackhand_new"
             try:
                 self._make(draft, characters)
-                self._load(source, draft)
+                self.run(CLIENT, *STRICT, database=draft, source=source)
             finally:
                 self._statement(f"DROP DATABASE IF EXISTS {_quoted(draft)}")
         self._make(self.name, characters)
         if source:
-            self._load(source, self.name)
+            self.run(CLIENT, *STRICT, source=source)
         return []
 
     def statistics(self) -> Statistics:
@@ -110,10 +110,6 @@ class MySQL(Database):
 
     def _statement(self, statement: str) -> None:
         self.run(CLIENT, f"--execute={statement}", database="information_schema")
-
-    def _load(self, source: Path, name: str) -> None:
-        with source.open("rb") as file:
-            self.run(CLIENT, *STRICT, database=name, source=file)
 
 
 def _quoted(name: str) -> str:

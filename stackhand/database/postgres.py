@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import json
 import re
 import secrets
-import tempfile
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,6 +17,7 @@ from stackhand.database.server import Command, Database, Statistics
 from stackhand.local.engines import login
 from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.login import SUPERUSER, Login
+from stackhand.project import private
 from stackhand.project.stack.model import Service
 
 PSQL = ("-XqAt", "-v", "ON_ERROR_STOP=1")
@@ -79,10 +78,7 @@ class PostgreSQL(Database):
 
     def script(self, text: str, *args: str, database: str | None = None) -> str:
         """Run what psql reads from standard input, and return what it prints."""
-        with tempfile.TemporaryFile() as script:
-            script.write(text.encode())
-            script.seek(0)
-            return self.run("psql", *PSQL, *args, database=database, source=script)
+        return self.run("psql", *PSQL, *args, database=database, source=text)
 
     def run_secret(self, statement: str) -> None:
         """Run a statement with a secret in it: by standard input, and kept out of the server's log."""
@@ -102,8 +98,7 @@ class PostgreSQL(Database):
     def names(self, query: str, database: str | None = None) -> list[str]:
         """Return a query's one column; a name may have any character in it, such as the end of a line."""
         listed = f"SELECT coalesce(json_agg(name), '[]') FROM ({query}) AS names(name)"  # noqa: S608 - ours
-        names: list[str] = json.loads(self.sql(listed, database=database))
-        return names
+        return msgspec.json.decode(self.sql(listed, database=database), type=list[str])
 
     @property
     def _elsewhere(self) -> str:
@@ -119,10 +114,8 @@ class PostgreSQL(Database):
 
     def dump(self, path: Path) -> None:
         """Write the dump, and beside it what it does not contain."""
-        draft, beside = path.with_suffix(".tmp"), outside.beside(path)
-        draft.touch(0o600)
-        draft.write_bytes(msgspec.json.format(msgspec.json.encode(self.outside())))
-        draft.rename(beside)
+        beside = outside.beside(path)
+        private.write(beside, msgspec.json.format(msgspec.json.encode(self.outside())))
         try:
             # an owner may not read what other roles have in it, nor subscriptions
             self.superuser().write(path, "pg_dump", "--format=custom")
@@ -149,22 +142,17 @@ class PostgreSQL(Database):
             Failure: it cannot be loaded; nothing of it is kept.
         """
         before, after = ([word for each in part for word in ("-c", each)] for part in (BEFORE, AFTER))
-        args = [*before, "-f", "-", *after]
-        restrict = ["-c", rf"\restrict {secrets.token_hex(16)}"]
+        psql, args = ("psql", "-XtA", "-v", "ON_ERROR_STOP=1"), [*before, "-f", "-", *after]
         try:
             try:
-                output = self._run_file(path, *restrict, *args)
+                output = self.run(*psql, "-c", rf"\restrict {secrets.token_hex(16)}", *args, source=path)
             except Failure as failure:
                 if OLD not in " ".join(failure.evidence):
                     raise
-                output = self._run_file(path, *args)
+                output = self.run(*psql, *args, source=path)
         except Failure as failure:
             raise _refused(path, failure) from failure
         return sum(map(int, ROWS.findall(output)))
-
-    def _run_file(self, path: Path, *args: str) -> str:
-        with path.open("rb") as source:
-            return self.run("psql", "-XtA", "-v", "ON_ERROR_STOP=1", *args, source=source)
 
     def statistics(self) -> Statistics:
         """Return version, size and connections."""

@@ -82,11 +82,8 @@ def replace(database: PostgreSQL, source: Path | None) -> list[str]:
 
 def _definitions(database: PostgreSQL, source: Path) -> str:
     """Return what a dump defines, as SQL, and its list of entries, which alone has the owners of large objects."""
-    texts = []
-    for words in (("--list",), ("--schema-only", "--file=-")):
-        with source.open("rb") as file:
-            texts.append(database.run("pg_restore", *words, source=file))
-    return "\n".join(texts)
+    wanted = (["--list"], ["--schema-only", "--file=-"])
+    return "\n".join(database.run("pg_restore", *each, source=source) for each in wanted)
 
 
 @contextmanager
