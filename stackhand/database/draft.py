@@ -123,7 +123,7 @@ class Draft:
 
     def _load(self, *, tablespaces: bool) -> list[str]:
         refused = self._restore(*([] if tablespaces else ["--no-tablespaces"]))
-        refused += [line for statement in self.outside.database for line in self._state(statement)]
+        refused += [line for statement in self.outside.database for line in self._apply(statement)]
         notes = [] if tablespaces else ["its tablespaces do not exist here: everything is in the default one"]
         return [*notes, *(f"not restored: {each}" for each in refused), *self._other_owners()]
 
@@ -165,7 +165,7 @@ class Draft:
         made = {unquoted(each["schema"]) for each in outside.EXTENSION.finditer(self.schema) if each["schema"]}
         return any(message == f'schema "{name}" already exists' for name in made)
 
-    def _state(self, statement: str) -> list[str]:
+    def _apply(self, statement: str) -> list[str]:
         """Run a statement about the database that stands beside the dump, as its owner for now; return why that failed.
 
         What a role that this restore has not made is set to would change what it runs.
@@ -228,7 +228,7 @@ def create(server: PostgreSQL, name: str, locale: str, fallback: str, owner: str
         return (drop(name), f"CREATE DATABASE {quoted(name)} OWNER {quoted(owner)} TEMPLATE template0 {words}")
 
     try:
-        server.sql(*statements(outside.vetted_locale(locale, fallback)))
+        server.sql(*statements(locale if outside.LOCALE.fullmatch(locale) else fallback))
     except Failure:
         if locale == fallback:
             raise

@@ -165,11 +165,6 @@ def read(snapshot: Path) -> Outside | None:
         return None
 
 
-def vetted_locale(words: str, fallback: str) -> str:
-    """Return the words of CREATE DATABASE when they are nothing but a locale."""
-    return words if LOCALE.fullmatch(words) else fallback
-
-
 @dataclass
 class VettedRole:
     """What may be made of a role's statements.

@@ -34,8 +34,8 @@ def connected(aws: Emulator, folder: Path, stack: Stack, prefix: str) -> Iterato
     """
     log = folder / f"connections-{aws.port}.log"
     for worker, needs in _workers(stack):
-        tasks = _containers(aws, "com.amazonaws.ecs.container-name", worker)
-        servers = {need: _containers(aws, LABELS[kind], f"{prefix}-{need}") for need, kind in needs.items()}
+        tasks = aws.running(f"com.amazonaws.ecs.container-name={worker}")
+        servers = {need: aws.running(f"{LABELS[kind]}={prefix}-{need}") for need, kind in needs.items()}
         if not any(servers.values()):
             continue
         if not waiting.until(partial(_is_let_in, tasks, servers, needs, log), WITHIN, 0.5):
@@ -54,12 +54,6 @@ def _workers(stack: Stack) -> Iterator[tuple[str, dict[str, str]]]:
         if isinstance(worker.aws, Fargate) and worker.aws.kind == "worker":
             needs = {need: stack.services[need].aws for need in worker.aws.needs}
             yield worker.name, {need: each.managed for need, each in needs.items() if isinstance(each, Managed)}
-
-
-def _containers(aws: Emulator, label: str, value: str) -> list[str]:
-    """Return the running containers of the emulator that have a label."""
-    listed = docker.run("ps", "--quiet", "--filter", f"label={label}={value}").stdout.split()
-    return [each for each in aws.containers() if each in listed]
 
 
 def _is_let_in(tasks: Iterable[str], servers: Mapping[str, Iterable[str]], kinds: Mapping[str, str], log: Path) -> bool:

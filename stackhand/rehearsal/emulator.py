@@ -105,6 +105,11 @@ class Emulator(msgspec.Struct, frozen=True):
         mine = f"label={resources.label(self.port)}"
         return docker.run("ps", "--all", "--quiet", "--filter", mine).stdout.split()
 
+    def running(self, label: str) -> list[str]:
+        """Return the ids of those that run and have a label, NAME=VALUE."""
+        listed = docker.run("ps", "--quiet", "--filter", f"label={label}").stdout.split()
+        return [each for each in self.containers() if each in listed]
+
     def stop(self) -> None:
         """End it, and remove what it started. It takes its containers with it when it can."""
         if self.alive:

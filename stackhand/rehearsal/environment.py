@@ -49,18 +49,15 @@ def prepare(folder: Path, own: Path = environments.FOLDER) -> tuple[Environment,
     if NAME in environments.known(own):
         shutil.copyfile(own / file.name, file)
     else:
-        file.write_text(_text(_model(own)), encoding="utf-8")
+        file.write_text(_text(own), encoding="utf-8")
     return environments.load(NAME, file.parent), {PATH: file}
 
 
-def _model(own: Path) -> Mapping[str, Any]:
-    """Return the variables of the environment that a rehearsal is for: staging, or else the first one."""
+def _text(own: Path) -> str:
+    """Return the file's text; the environment that a rehearsal is for is staging, or else the first one."""
     names = environments.known(own)
     chosen = "staging" if "staging" in names else next(iter(names), None)
-    return environments.load(chosen, own).variables if chosen else {}
-
-
-def _text(model: Mapping[str, Any]) -> str:
+    model = environments.load(chosen, own).variables if chosen else {}
     written = {"stack": model.get("stack", STACK), "region": model.get("region", REGION), **MADE_UP}
     written |= {name: model[name] for name in TAKEN if model.get(name)}
     return "".join(f"{name} = {_written(value)}\n" for name, value in written.items())

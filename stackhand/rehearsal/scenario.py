@@ -188,11 +188,10 @@ def _require(rehearsal: Rehearsal, step: str) -> None:
 
 def _sql(rehearsal: Rehearsal, sql: str) -> str:
     """Run SQL in the one database of the emulator."""
-    databases = docker.run("ps", "--quiet", "--filter", "label=ministack=rds").stdout.split()
-    ours = [each for each in databases if each in rehearsal.aws.containers()]
-    if not ours:
+    databases = rehearsal.aws.running("ministack=rds")
+    if not databases:
         raise Failure("There is no database to rehearse a restore.", next="./inv rehearse without --restore")
-    result = docker.run("exec", ours[0], "sh", "-c", LOGIN, sql)
+    result = docker.run("exec", databases[0], "sh", "-c", LOGIN, sql)
     return (result.stdout or result.stderr).strip()
 
 
