@@ -141,10 +141,10 @@ class Draft:
             if not self._is_done(entry, message):
                 (refused if REFUSED.search(message) else wrong).append(f"{entry}: {message}")
         whole = code == 0 or (code == 1 and bool(AT_ITS_END.match(lines[-1])))
-        name = self.source.stem
         if whole and not wrong:
             return refused
         if refused and whole:
+            name = self.source.stem
             raise Failure(
                 f"The snapshot {name} needs a superuser to restore it, and ./inv db.restore never uses one.",
                 evidence=[*refused, *wrong][-10:],
