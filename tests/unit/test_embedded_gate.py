@@ -16,13 +16,12 @@ from typing import Any
 import pytest
 
 from stackhand.cli.failure import Failure
-from stackhand.local.engines.embedded import gate, parallel
+from stackhand.local.engines.embedded import gate, launch, parallel, processes
 from stackhand.local.engines.embedded.accounts import Account
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
+from stackhand.local.engines.embedded.processes import Supervised
 from stackhand.local.engines.embedded.servers import Program
-from stackhand.local.engines.embedded.supervisor import launch, processes
-from stackhand.local.engines.embedded.supervisor.processes import Supervised
-from stackhand.local.engines.embedded.supervisor.supervisor import Supervisor
+from stackhand.local.engines.embedded.supervisor import Supervisor
 from stackhand.project.memory import HealthQuestion, Memory
 from stackhand.project.state import State
 

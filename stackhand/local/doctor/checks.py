@@ -16,10 +16,9 @@ from stackhand.cli import console
 from stackhand.cli.failure import Failure
 from stackhand.local import engines, machine
 from stackhand.local.engines import login
-from stackhand.local.engines.embedded import accounts, known
+from stackhand.local.engines.embedded import accounts, known, processes
 from stackhand.local.engines.embedded.servers import base, command, nginx, postgres, redis
-from stackhand.local.engines.embedded.supervisor import processes
-from stackhand.local.engines.embedded.supervisor.supervisor import Supervisor, SupervisorUnavailable
+from stackhand.local.engines.embedded.supervisor import Supervisor, SupervisorUnavailable
 from stackhand.project import dotenv, inherited, ownership, passthrough
 from stackhand.project.compose import composesupport, envfile, resolution
 from stackhand.project.settings import example, schema, settings

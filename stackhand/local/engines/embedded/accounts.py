@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.local.engines.embedded.supervisor import enter
+from stackhand.local.engines.embedded import enter
 from stackhand.project import inherited, ownership
 from stackhand.system import program
 

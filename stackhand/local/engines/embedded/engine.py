@@ -12,10 +12,9 @@ from typing import NamedTuple
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.local.engines.embedded import folders, gate, parallel, removal
+from stackhand.local.engines.embedded import folders, gate, parallel, processes, removal
 from stackhand.local.engines.embedded.access import ProgramAccess
 from stackhand.local.engines.embedded.servers import Program, Server
-from stackhand.local.engines.embedded.supervisor import processes
 from stackhand.local.engines.status import Started
 from stackhand.project import private
 from stackhand.project.stack.model import Service

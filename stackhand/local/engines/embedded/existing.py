@@ -15,12 +15,11 @@ import msgspec
 from stackhand.cli import loglines
 from stackhand.cli.loglines import Line
 from stackhand.local.engines import health
-from stackhand.local.engines.embedded import known, status
+from stackhand.local.engines.embedded import known, processes, status
+from stackhand.local.engines.embedded.processes import UNKNOWN
 from stackhand.local.engines.embedded.servers import Program, Server, server_for
 from stackhand.local.engines.embedded.site import Site
-from stackhand.local.engines.embedded.supervisor import processes
-from stackhand.local.engines.embedded.supervisor.processes import UNKNOWN
-from stackhand.local.engines.embedded.supervisor.supervisor import Supervisor
+from stackhand.local.engines.embedded.supervisor import Supervisor
 from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.status import ServiceStatus, StoredData
 from stackhand.project.memory import HealthQuestion

@@ -16,9 +16,9 @@ import psutil
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
 from stackhand.local.engines import health
+from stackhand.local.engines.embedded.processes import UNKNOWN, Supervised
 from stackhand.local.engines.embedded.servers import Program, Server
-from stackhand.local.engines.embedded.supervisor.processes import UNKNOWN, Supervised
-from stackhand.local.engines.embedded.supervisor.supervisor import Supervisor, SupervisorUnavailable
+from stackhand.local.engines.embedded.supervisor import Supervisor, SupervisorUnavailable
 
 UP = {"STARTING", "RUNNING"}
 ENDED = {"FATAL", "EXITED", "STOPPED"}

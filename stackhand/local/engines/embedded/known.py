@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 from msgspec import structs
 
+from stackhand.local.engines.embedded import processes
 from stackhand.local.engines.embedded.servers.base import PORTS
-from stackhand.local.engines.embedded.supervisor import processes
 from stackhand.project.stack.model import Port, Service, Stack
 from stackhand.project.stack.xfields import Embedded
 from stackhand.project.state import State

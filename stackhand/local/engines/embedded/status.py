@@ -6,8 +6,8 @@ import psutil
 
 from stackhand.local.engines import health, status
 from stackhand.local.engines.embedded import gate
+from stackhand.local.engines.embedded.processes import UNKNOWN, Record, Supervised
 from stackhand.local.engines.embedded.servers import Program
-from stackhand.local.engines.embedded.supervisor.processes import UNKNOWN, Record, Supervised
 from stackhand.local.engines.status import ServiceStatus
 from stackhand.project.stack.model import Port
 

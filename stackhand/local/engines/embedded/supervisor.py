@@ -25,8 +25,8 @@ import msgspec
 
 from stackhand.cli.failure import Failure
 from stackhand.cli.loglines import tail
-from stackhand.local.engines.embedded.supervisor import launch, processes
-from stackhand.local.engines.embedded.supervisor.processes import UNKNOWN, Supervised
+from stackhand.local.engines.embedded import launch, processes
+from stackhand.local.engines.embedded.processes import UNKNOWN, Supervised
 from stackhand.project import inherited, private
 from stackhand.project.state import State
 from stackhand.system import waiting

@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 import psutil
 
-from stackhand.local.engines.embedded.supervisor import launch
-from stackhand.local.engines.embedded.supervisor.launch import birth
+from stackhand.local.engines.embedded import launch
+from stackhand.local.engines.embedded.launch import birth
 from stackhand.project import private
 from stackhand.system import ports as port_numbers
 from stackhand.system import waiting
