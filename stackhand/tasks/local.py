@@ -118,7 +118,7 @@ def open(c: Context, service: Sequence[str]) -> None:
 @task(help={"json": "one JSON document on stdout"})
 def doctor(c: Context, json: bool = False) -> None:
     """Diagnose problems with the stack and suggest fixes."""
-    from stackhand.local.doctor import doctor as module
+    from stackhand.local import doctor as module
 
     module.doctor(json=json)
 
@@ -126,7 +126,7 @@ def doctor(c: Context, json: bool = False) -> None:
 @task
 def support(c: Context) -> None:
     """Create a support bundle; known secrets are redacted."""
-    from stackhand.local.doctor import support as module
+    from stackhand.local import support as module
 
     module.support()
 
