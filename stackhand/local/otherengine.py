@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from stackhand.cli.failure import Failure
 from stackhand.local import engines
 from stackhand.local.engines.engine import Engine
@@ -49,6 +51,14 @@ class Left:
 
     running: bool
     data: list[StoredData]
+    unknown: list[str]
+
+
+class DownReport(msgspec.Struct, frozen=True):
+    """What the playbook of `down` has stopped, and data of which nobody knows whether it is removed."""
+
+    stopped: list[str]
+    volumes_removed: bool
     unknown: list[str]
 
 

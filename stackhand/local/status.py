@@ -5,18 +5,35 @@ from __future__ import annotations
 import sys
 import time
 
+import msgspec
+
 from stackhand.cli import console
 from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.local import engines
 from stackhand.local.engines.engine import Engine
-from stackhand.local.engines.status import ServiceStatus
-from stackhand.local.reports import StatusReport
+from stackhand.local.engines.status import ServiceReport, ServiceStatus
 from stackhand.project.state import State
 from stackhand.system import waiting
 from stackhand.system.roots import PROJECT
 
 WATCH_INTERVAL = 1.0
 STYLES = {"healthy": "green", "done": "green", "starting": "yellow", "unhealthy": "bold red", "failed": "bold red"}
+
+
+class StatusReport(msgspec.Struct, frozen=True):
+    """The stack at one moment: the document of `status --json` (docs/output.md).
+
+    Args:
+        engine: None where it was never started.
+        status: healthy, unhealthy or stopped.
+        notes: what could not be checked, and what deserves to be known.
+    """
+
+    stack: str
+    engine: str | None
+    status: str
+    services: list[ServiceReport]
+    notes: list[str]
 
 
 def status(*, json: bool, watch: bool) -> None:
@@ -42,7 +59,7 @@ def status(*, json: bool, watch: bool) -> None:
 
 
 def snapshot() -> StatusReport:
-    """Return the document of `status --json` (docs/output.md)."""
+    """Return how the stack is now."""
     state = State(PROJECT)
     known = state.read()
     engine = engines.remembered(state)

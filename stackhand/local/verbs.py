@@ -17,12 +17,20 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.reporter import Reporter
 from stackhand.local import engines, interruption, otherengine, verification
 from stackhand.local.engines.engine import Engine
-from stackhand.local.reports import DownReport, UpDocument, UpReport
+from stackhand.local.otherengine import DownReport
+from stackhand.local.verification import UpReport
 from stackhand.project.hooks import HookFacts, Hooks
 from stackhand.project.settings import settings
 from stackhand.project.stack import loading
 from stackhand.project.state import State
 from stackhand.system.roots import PROJECT
+
+
+class UpDocument(UpReport, frozen=True):
+    """The document of `up --json` (docs/output.md): also whether the verb changed anything, and the seconds it took."""
+
+    changed: bool
+    seconds: float
 
 
 def up(*, engine: str, free_ports: bool, copy_data: bool, timeout: float, json: bool, skip_hooks: bool) -> None:
