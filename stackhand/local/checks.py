@@ -14,7 +14,7 @@ from pathlib import Path
 
 from stackhand.cli import console
 from stackhand.cli.failure import Failure
-from stackhand.local import engines, machine
+from stackhand.local import engines, preflight
 from stackhand.local.engines import login
 from stackhand.local.engines.embedded import accounts, known, processes
 from stackhand.local.engines.embedded.servers import base, command, nginx, postgres, redis
@@ -51,9 +51,9 @@ class Check:
 
 def _machine() -> Iterator[Check]:
     yield Check("machine", "python", "pass", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
-    for place, megabytes in machine.free_space(PROJECT).items():
-        status = "fail" if megabytes < machine.NEEDED_MB else "pass"
-        remedy = f"free space: the stack needs {machine.NEEDED_MB} MB" if status == "fail" else ""
+    for place, megabytes in preflight.free_space(PROJECT).items():
+        status = "fail" if megabytes < preflight.NEEDED_MB else "pass"
+        remedy = f"free space: the stack needs {preflight.NEEDED_MB} MB" if status == "fail" else ""
         yield Check("machine", "disk", status, f"{megabytes / 1000:.1f} GB free for {place}", remedy)
     writable = os.access(PROJECT, os.W_OK)
     remedy = "" if writable else ownership.closed(PROJECT).next
@@ -78,7 +78,7 @@ def _accounts(state: State) -> Iterator[Check]:
 
 def _engine() -> Iterator[Check]:
     from stackhand.containers import docker
-    from stackhand.local.engines.compose import preflight
+    from stackhand.local.engines.compose.preflight import findings
 
     known = State(PROJECT).read().engine
     try:
@@ -93,7 +93,7 @@ def _engine() -> Iterator[Check]:
     if known == "embedded":
         yield Check("engine", "stack", "pass", "this checkout already runs on embedded")
         return
-    for each in preflight.findings():
+    for each in findings():
         yield Check("engine", *each)
 
 
