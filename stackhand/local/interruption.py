@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local import engines
-from stackhand.local.engines.status import ServiceStatus
+from stackhand.local.status import services
 from stackhand.project.state import State
 from stackhand.system.roots import PROJECT
 
@@ -61,16 +61,11 @@ def failure(verb: str, done: Sequence[str] = ()) -> Failure:
 
 def _running() -> list[str]:
     """Return which services run now and which do not, or why that is not known."""
-    from stackhand.local.status import services
-
     try:
         statuses = services(engines.remembered(State(PROJECT)))
     except Failure as error:
         return [f"the running services are unknown: {error.what}"]
-    running = [each.name for each in statuses if not _ended(each)]
-    stopped = [each.name for each in statuses if _ended(each)]
+    running, stopped = list[str](), list[str]()
+    for each in statuses:
+        (stopped if each.state in {"stopped", "failed"} else running).append(each.name)
     return [f"running now: {', '.join(running) or 'nothing'}", *([f"stopped: {', '.join(stopped)}"] if stopped else [])]
-
-
-def _ended(status: ServiceStatus) -> bool:
-    return status.state in {"stopped", "failed"}

@@ -14,6 +14,7 @@ from stackhand.local import engines
 from stackhand.local.engines import health
 from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.status import ServiceStatus
+from stackhand.local.status import not_running
 from stackhand.project.settings import settings
 from stackhand.project.stack import loading
 from stackhand.project.state import State
@@ -42,8 +43,6 @@ def open_page(services: Sequence[str]) -> None:
     Raises:
         Failure: it has no page, or does not run.
     """
-    from stackhand.local.verbs import not_running
-
     state = State(PROJECT)
     engine = engines.remembered(state)
     if not engine.runs():

@@ -1,4 +1,4 @@
-"""The verbs that act on the stack of this machine: up, down, restart."""
+"""The verbs that act on the stack of this machine: up, down, restart, and run JOB."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ import msgspec
 from stackhand import redaction
 from stackhand.ansible import playbook
 from stackhand.cli import console
-from stackhand.cli.console import confirm
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.loglines import writer
 from stackhand.cli.reporter import Reporter
 from stackhand.local import engines, interruption, otherengine, verification
 from stackhand.local.engines.engine import Engine
 from stackhand.local.otherengine import DownReport
+from stackhand.local.status import not_running
 from stackhand.local.verification import UpReport
 from stackhand.project.hooks import HookFacts, Hooks
 from stackhand.project.settings import settings
 from stackhand.project.stack import loading
+from stackhand.project.stack.model import Stack
 from stackhand.project.state import State
 from stackhand.system.roots import PROJECT
 
@@ -101,7 +103,7 @@ def down(*, volumes: bool, yes: bool) -> None:
         if volumes and not yes:
             lost = ", ".join(map(str, left.data)) or "there is none yet"
             unasked = (each.rstrip(".") for each in left.unknown)
-            confirm("; ".join([f"This removes the data of {name}: {lost}", *unasked]), name)
+            console.confirm("; ".join([f"This removes the data of {name}: {lost}", *unasked]), name)
         outcome = _play("down", {"stack_volumes": volumes}, sys.stdout, lock)
     console.write(f"{name} is down ({outcome.seconds:.1f} s){'' if volumes else '; its data is kept'}")
     if volumes and (unknown := outcome.document(DownReport).unknown):
@@ -143,10 +145,39 @@ def _restart(engine: Engine, names: Sequence[str]) -> None:
         reporter.stop()
 
 
-def not_running(state: State) -> Failure:
-    """Return the failure of a verb that needs the stack to run."""
-    name = state.read().name or PROJECT.name
-    return Failure(f"{name} is not running.", next="./inv up", code=ExitCode.UNHEALTHY)
+def run(name: str) -> None:
+    """Run a job beside the stack, show what it says, and tell its exit code.
+
+    Raises:
+        Failure: there is no such job, the stack does not run, or the job's exit code is not 0.
+    """
+    state = State(PROJECT)
+    stack = loading.load(PROJECT, settings.load(PROJECT).values)
+    _require_job(stack, name)
+    engine = engines.remembered(state, stack)
+    if not engine.runs():
+        raise not_running(state)
+    write, began = writer([name]), time.monotonic()
+    try:
+        code = engine.run_job(engine.stack.services[name], lambda line: write(name, line))
+    except KeyboardInterrupt:
+        again = f"./inv run {name} to start again"
+        raise Failure(f"Interrupted; {name} was stopped.", next=again, code=ExitCode.INTERRUPTED) from None
+    if code != 0:
+        raise Failure(f"{name} ended with exit code {code}.", next=f"fix it, then ./inv run {name}")
+    console.write(f"{name}: exit code 0 ({time.monotonic() - began:.1f} s)")
+
+
+def _require_job(stack: Stack, name: str) -> None:
+    service = stack.service(name)
+    if service.kind != "job":
+        jobs = [each.name for each in stack.services.values() if each.kind == "job"]
+        raise Failure(
+            f"{name} is of kind {service.kind}, and run starts jobs.",
+            evidence=[f"jobs: {', '.join(jobs) or 'none'}"],
+            next="docs/architecture.md says what makes a service a job",
+            code=ExitCode.USAGE,
+        )
 
 
 def _already_up(state: State, requested: str) -> UpReport | None:

@@ -68,7 +68,7 @@ def status(c: Context, json: bool = False, watch: bool = False) -> None:
 )
 def logs(c: Context, service: Sequence[str], follow: bool = False, since: str = "", lines: int = 100) -> None:
     """Show service logs."""
-    from stackhand.local import logs as module
+    from stackhand.local import status as module
 
     module.logs(service, follow=follow, since=since, lines=lines)
 
@@ -94,9 +94,9 @@ def run(c: Context, job: str, environment: str = "") -> None:
 
         released.run(job, environment=environment)
     else:
-        from stackhand.local import jobs
+        from stackhand.local import verbs as local
 
-        jobs.run(job)
+        local.run(job)
 
 
 @task(help={"service": "the service whose environment to use"})
