@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.local.engines.embedded.existing import ExistingPrograms, server
-from stackhand.local.engines.embedded.servers import Program, Server
+from stackhand.local.engines.embedded.existing import ExistingPrograms
+from stackhand.local.engines.embedded.servers import Program, Server, server_for
 from stackhand.local.engines.embedded.servers.base import no_port
 from stackhand.local.engines.embedded.servers.postgres import Postgres
 from stackhand.local.engines.engine import CONNECT_WITHIN
@@ -113,4 +113,4 @@ class ProgramAccess(ExistingPrograms):
                 next=f"add x-embedded in {self.stack.file}, or ./inv up --engine compose",
                 code=ExitCode.USAGE,
             )
-        return server(self.stack.services[service.name], self.stack, self.state)
+        return server_for(self.stack.services[service.name], self.stack, self.state)

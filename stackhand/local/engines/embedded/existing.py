@@ -18,12 +18,11 @@ from stackhand.local.engines import health
 from stackhand.local.engines.embedded import known, processes, status
 from stackhand.local.engines.embedded.processes import UNKNOWN
 from stackhand.local.engines.embedded.servers import Program, Server, server_for
-from stackhand.local.engines.embedded.site import Site
 from stackhand.local.engines.embedded.supervisor import Supervisor
 from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.status import ServiceStatus, StoredData
 from stackhand.project.memory import HealthQuestion
-from stackhand.project.stack.model import Service, Stack
+from stackhand.project.stack.model import Stack
 from stackhand.project.state import State
 from stackhand.system import trees, waiting
 
@@ -50,7 +49,7 @@ class ExistingPrograms(Engine):
         """Return what runs each service that runs here, in the order of their start; the same at each call."""
         if not self._servers:
             self._servers = {
-                name: server(self.stack.services[name], self.stack, self.state) for name in self.services()
+                name: server_for(self.stack.services[name], self.stack, self.state) for name in self.services()
             }
         return self._servers
 
@@ -156,13 +155,6 @@ class ExistingPrograms(Engine):
     def used(self) -> bool:
         """Whether there is a data folder, or a record of a process."""
         return any(True for folder in (self.state.data, self.state.run) if folder.exists() for _ in folder.iterdir())
-
-
-def server(service: Service, stack: Stack, state: State) -> Server:
-    """Return what runs a service that has an `x-embedded`."""
-    if service.embedded and service.embedded.engine == "nginx" and service.embedded.template is None:
-        return Site(service, stack, state)
-    return server_for(service, stack, state)
 
 
 def _created(folder: Path) -> float | None:

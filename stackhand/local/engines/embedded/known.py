@@ -13,6 +13,7 @@ from msgspec import structs
 
 from stackhand.local.engines.embedded import processes
 from stackhand.local.engines.embedded.servers.base import PORTS
+from stackhand.local.engines.embedded.servers.nginx import PAGES, SITES, TEMPLATES
 from stackhand.project.stack.model import Port, Service, Stack
 from stackhand.project.stack.xfields import Embedded
 from stackhand.project.state import State
@@ -20,8 +21,6 @@ from stackhand.system import ports
 
 OFFICIAL = {"postgres": "postgres", "redis": "redis", "valkey/valkey": "redis", "nginx": "nginx"}
 """The servers by the names of their official images."""
-PAGES, TEMPLATES, SITES = "/usr/share/nginx/html", "/etc/nginx/templates", "/etc/nginx/conf.d"
-"""Where that of nginx has what it serves."""
 OPTIONS = {"--requirepass": "REDIS_PASSWORD", "--maxmemory": "REDIS_MAXMEMORY"}
 """What a command may give the server, and the variable that says the same to ours."""
 UNLIMITED = {"REDIS_MAXMEMORY": "0"}
