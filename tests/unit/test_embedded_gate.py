@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from stackhand.cli.failure import Failure
-from stackhand.local.engines.embedded import gate, launch, parallel, processes
+from stackhand.local.engines.embedded import gate, launch, processes
 from stackhand.local.engines.embedded.accounts import Account
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
 from stackhand.local.engines.embedded.processes import Supervised
@@ -179,7 +179,7 @@ def test_what_does_not_depend_on_each_other_starts_at_the_same_time() -> None:
         time.sleep(0.05 if name == "db" else 0.15)
         return name
 
-    assert list(parallel.run(needs, str, start)) == ["db", "cache", "api", "web"]
+    assert list(gate.in_order(needs, str, start)) == ["db", "cache", "api", "web"]
     assert order == ["cache", "db", "api", "web"]  # the API while the cache was starting
 
 
@@ -195,7 +195,7 @@ def test_a_service_that_fails_ends_the_wait_for_the_others_at_once() -> None:
 
     began = time.monotonic()
     with pytest.raises(Failure, match="db stopped"):
-        list(parallel.run({"db": [], "cache": [], "web": ["db"]}, str, start))
+        list(gate.in_order({"db": [], "cache": [], "web": ["db"]}, str, start))
     assert left.is_set()
     assert time.monotonic() - began < 5
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.local.engines.embedded import folders, gate, parallel, processes, removal
+from stackhand.local.engines.embedded import folders, gate, processes
 from stackhand.local.engines.embedded.access import ProgramAccess
 from stackhand.local.engines.embedded.servers import Program, Server
 from stackhand.local.engines.status import Started
@@ -92,7 +92,7 @@ class EmbeddedEngine(ProgramAccess):
                 failures.append(failure)
                 return None
 
-        for started in filter(None, parallel.run(needs, begin, finish)):
+        for started in filter(None, gate.in_order(needs, begin, finish)):
             restarted |= {started.name} if started.changed else set()
             yield started
         if failures:
@@ -219,8 +219,8 @@ class EmbeddedEngine(ProgramAccess):
             with self.state.edit() as memory:
                 memory.finished = {}
         if volumes:
-            removal.remove(self.state.data)
-            removal.remove(self.state.services)
+            folders.remove(self.state.data)
+            folders.remove(self.state.services)
         return sorted(ran)
 
     def start_only(self, service: Service, progress: Callable[[str], None]) -> None:
@@ -253,7 +253,7 @@ class EmbeddedEngine(ProgramAccess):
 
         stopped: list[str] = []
         try:
-            for name in parallel.run(self.needing(running), begin, finish):
+            for name in gate.in_order(self.needing(running), begin, finish):
                 stopped.append(name)  # noqa: PERF402 - those that have ended are forgotten, even if the rest has not
         finally:
             self._forget(*stopped)

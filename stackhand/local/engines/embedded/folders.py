@@ -1,4 +1,4 @@
-"""What root does in and beside the folders of the services' own accounts.
+"""The folders of the services' data: what root does in and beside those of their own accounts; and their removal.
 
 Who has the account of a service can put a link in the place of any file in its folder. So nothing that root writes for
 a service lies there, but in a folder that only root can write; and what is done in a service's folder is done by
@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from stackhand.cli.failure import Failure
 from stackhand.local.engines.embedded.accounts import Account
+from stackhand.project import ownership
+from stackhand.system import trees
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -22,6 +26,8 @@ NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 DEEPEST = 100
 """Levels of folders that are given: each takes a descriptor, and no server of ours makes ten."""
+SHOWN = 5
+"""Of what stays when a folder is removed."""
 
 
 class IsALink(Exception):  # noqa: N818 - or a socket: nothing that is anybody's data
@@ -94,6 +100,17 @@ def read(name: str, folder: int, most: int) -> bytes | None:
         os.close(descriptor)
 
 
+def remove(folder: Path) -> None:
+    """Remove a folder with all that is in it; one that is mounted is emptied.
+
+    Raises:
+        Failure: some of it stays; what, why and whose it is are named.
+    """
+    left = [(path, error) for path, error in trees.remove(folder) if not _is_gone(path, error)]
+    if left:
+        raise _stays(folder, left)
+
+
 def _for_readers(descriptor: int, account: Account | None, ours: int, theirs: int) -> None:
     if account:
         os.fchown(descriptor, os.getuid(), account.gid)
@@ -128,3 +145,30 @@ def _entry(name: str, folder: int) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _is_gone(path: Path, error: OSError) -> bool:
+    return isinstance(error, FileNotFoundError) or error.errno == errno.ENOTEMPTY or _emptied_mount(path)
+
+
+def _emptied_mount(path: Path) -> bool:
+    with suppress(OSError):
+        return path.is_mount() and not any(path.iterdir())
+    return False
+
+
+def _stays(folder: Path, left: list[tuple[Path, OSError]]) -> Failure:
+    path, error = left[0]
+    refused = isinstance(error, PermissionError)
+    remedy = f"sudo rm -r {shlex.quote(str(folder))}, which removes everything" if refused else "fix that"
+    return Failure(
+        f"{path} cannot be removed: {error.strerror or error}.",
+        evidence=[f"{each} belongs to {_owner(each)}" for each, _ in left[:SHOWN]],
+        next=f"{remedy}, then ./inv down --volumes",
+    )
+
+
+def _owner(path: Path) -> str:
+    with suppress(OSError):
+        return ownership.account(path.lstat().st_uid)
+    return "another account"

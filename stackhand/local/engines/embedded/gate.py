@@ -1,15 +1,21 @@
-"""The gate between a service and those that need it: wait until it can be used, or say why it cannot."""
+"""The gate between a service and those that need it: wait until it can be used, or say why it cannot.
+
+What does not depend on each other goes through at the same time.
+"""
 
 from __future__ import annotations
 
 import re
 import time
 import xmlrpc.client
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from contextlib import suppress
+from graphlib import TopologicalSorter
 from pathlib import Path
 from threading import Event
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import psutil
 
@@ -19,6 +25,9 @@ from stackhand.local.engines import health
 from stackhand.local.engines.embedded.processes import UNKNOWN, Supervised
 from stackhand.local.engines.embedded.servers import Program, Server
 from stackhand.local.engines.embedded.supervisor import Supervisor, SupervisorUnavailable
+
+Begun = TypeVar("Begun")
+Result = TypeVar("Result")
 
 UP = {"STARTING", "RUNNING"}
 ENDED = {"FATAL", "EXITED", "STOPPED"}
@@ -48,6 +57,34 @@ class Start(NamedTuple):
     program: Program
     log: Path
     offset: int
+
+
+def in_order(
+    needs: Mapping[str, Iterable[str]], begin: Callable[[str], Begun], finish: Callable[[Begun, Event], Result]
+) -> Iterator[Result]:
+    """Begin each name once those that it needs have finished, finish it in a thread of its own, and yield the results.
+
+    Args:
+        needs: the names, each with those of them that come before it.
+        begin: is called here, so that an interrupt ends it at once.
+        finish: gets what that has returned, and an event that is set once nobody waits any more: it has to return soon.
+
+    Raises:
+        Exception: the first that a call raised.
+    """
+    stop, order = Event(), TopologicalSorter(needs)
+    order.prepare()
+    running: dict[Future[Result], str] = {}
+    with ThreadPoolExecutor(max_workers=len(needs) or 1) as pool:
+        try:
+            while order.is_active():
+                for name in order.get_ready():
+                    running[pool.submit(finish, begin(name), stop)] = name
+                for future in wait_for(running, return_when=FIRST_COMPLETED).done:
+                    order.done(running.pop(future))
+                    yield future.result()
+        finally:
+            stop.set()
 
 
 def wait(supervisor: Supervisor, start: Start, deadline: float, stop: Event) -> health.Answer:
