@@ -64,7 +64,7 @@ class EmbeddedEngine(ProgramAccess):
             memory.engine, memory.name = self.name, self.stack.name
             memory.services, memory.needs = list(programs), self.stack.needs()
             memory.chosen, memory.unsupported = self._chosen, self.unsupported()
-        changed |= self.supervisor.ensure("")
+        changed |= self.supervisor.ensure()
         for name, record in processes.records(self.state.run).items():
             if name not in {*programs, processes.SUPERVISOR} and not record.alive:  # of a service that is no more
                 self._forget(name)
@@ -117,7 +117,7 @@ class EmbeddedEngine(ProgramAccess):
             again: whether it is started again, for one that it follows was.
         """
         began, log = time.monotonic(), self.log(program.name)
-        start = gate.Start(server, program, log, _size(log))
+        start = gate.Start(server, program, log, log.stat().st_size if log.exists() else 0)
         changed = again or self._needs_start(program)
         return Begun(start, began, changed=changed, notes=self._make_ready(start) if changed else [])
 
@@ -287,7 +287,3 @@ class EmbeddedEngine(ProgramAccess):
         deadline = time.monotonic() + timeout
         while not (over.is_set() or ended()) and time.monotonic() < deadline:
             over.wait(STOP_POLL)
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0

@@ -23,25 +23,22 @@ from stackhand.system import trees
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
+LEFT = {errno.ENOENT, errno.ELOOP, errno.ENXIO}
+"""Of what went meanwhile, a link or a socket: nothing that is anybody's data."""
 DEEPEST = 100
 """Levels of folders that are given: each takes a descriptor, and no server of ours makes ten."""
 SHOWN = 5
 """Of what stays when a folder is removed."""
 
 
-class IsALink(Exception):  # noqa: N818 - or a socket: nothing that is anybody's data
-    """What stands in a service's folder is no file of it."""
-
-
 @contextmanager
-def opened(folder: Path, parent: int | None = None) -> Iterator[int]:
-    """Give the descriptor of a folder; a link to one is refused.
+def opened(path: Path | str, flags: int = FOLDER, parent: int | None = None) -> Iterator[int]:
+    """Give the descriptor of a folder, or of what the flags say; a link to one is refused.
 
     Raises:
         OSError: there is no such folder.
     """
-    descriptor = os.open(folder, FOLDER, dir_fd=parent)
+    descriptor = os.open(path, flags, dir_fd=parent)
     try:
         yield descriptor
     finally:
@@ -106,7 +103,11 @@ def remove(folder: Path) -> None:
     Raises:
         Failure: some of it stays; what, why and whose it is are named.
     """
-    left = [(path, error) for path, error in trees.remove(folder) if not _is_gone(path, error)]
+    left = [
+        (path, error)
+        for path, error in trees.remove(folder)
+        if not (error.errno in {errno.ENOENT, errno.ENOTEMPTY} or _emptied_mount(path))
+    ]
     if left:
         raise _stays(folder, left)
 
@@ -123,32 +124,18 @@ def _give(folder: int, before: int, account: Account, levels: int) -> None:
     A link is left as it is, and so is a file that has another name elsewhere: that could be anybody's.
     """
     os.fchown(folder, account.uid, account.gid)
-    with os.scandir(folder) as entries:
-        names = [each.name for each in entries]
-    for name in names:
-        with suppress(FileNotFoundError, IsALink), _entry(name, folder) as inner:
-            status = os.fstat(inner)
-            if status.st_uid == before and stat.S_ISDIR(status.st_mode):
-                if levels:
-                    _give(inner, before, account, levels - 1)
-            elif status.st_uid == before and stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
-                os.fchown(inner, account.uid, account.gid)
-
-
-@contextmanager
-def _entry(name: str, folder: int) -> Iterator[int]:
-    try:
-        descriptor = os.open(name, FILE, dir_fd=folder)
-    except OSError as error:
-        raise IsALink(name) if error.errno in {errno.ELOOP, errno.ENXIO} else error from error
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _is_gone(path: Path, error: OSError) -> bool:
-    return isinstance(error, FileNotFoundError) or error.errno == errno.ENOTEMPTY or _emptied_mount(path)
+    for name in os.listdir(folder):
+        try:
+            with opened(name, FILE, folder) as inner:
+                status = os.fstat(inner)
+                if status.st_uid == before and stat.S_ISDIR(status.st_mode):
+                    if levels:
+                        _give(inner, before, account, levels - 1)
+                elif status.st_uid == before and stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+                    os.fchown(inner, account.uid, account.gid)
+        except OSError as error:
+            if error.errno not in LEFT:
+                raise
 
 
 def _emptied_mount(path: Path) -> bool:

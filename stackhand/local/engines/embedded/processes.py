@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 from collections import defaultdict
@@ -31,6 +30,16 @@ class Supervised(msgspec.Struct, frozen=True):
     statename: str = ""
     pid: int = 0
     exitstatus: int = 0
+
+
+class _Note(msgspec.Struct):
+    """A record's file, as launch.py writes it."""
+
+    pid: int
+    birth: str
+    fingerprint: str
+    earlier: tuple[int, ...]
+    record: str = ""
 
 
 UNKNOWN = Supervised()  # of a program that supervisord does not know, or because it does not answer
@@ -71,19 +80,18 @@ def read(run: Path, name: str) -> Record | None:
         PermissionError: there is one that this account may not read.
         Failure: others can put records into the folder.
     """
+    path = run / f"{name}.json"
     try:
-        path = run / f"{name}.json"
         private.require(run)
         text, owner = launch.read(path, private.trusted())
-        content = json.loads(text)
-        if _of_another(path, Path(content.get("record", path))):
+        note = msgspec.json.decode(text, type=_Note)
+        if note.record and _of_another(path, Path(note.record)):
             return None
-        earlier = tuple(int(pid) for pid in content["earlier"])
-        return Record(name, int(content["pid"]), str(content["birth"]), str(content["fingerprint"]), earlier, owner)
     except PermissionError:
         raise
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, msgspec.MsgspecError):
         return None
+    return Record(name, note.pid, note.birth, note.fingerprint, note.earlier, owner)
 
 
 def _of_another(path: Path, written: Path) -> bool:
