@@ -89,7 +89,11 @@ class ExistingPrograms(Engine):
         self.notes = [SILENT] if supervisor and supervisor.alive and not supervised else []
         if memory.unsupported:
             self.notes.append(f"not on this engine, for they have no x-embedded: {', '.join(memory.unsupported)}")
-        late = {name: _late(programs[name], record) for name, record in living.items() if name not in answers}
+        late = {
+            name: ServiceStatus.late(name, programs[name].address, programs[name].ports, halted(record.pid))
+            for name, record in living.items()
+            if name not in answers
+        }
         ended = {
             name: _status(program, supervised.get(name, UNKNOWN), records.get(name), memory.finished.get(name, ""))
             for name, program in programs.items()
@@ -189,11 +193,6 @@ def _status(program: Program, known: Supervised, record: Record | None, finished
         since=_since(record.pid),
         published=[Port(port, port) for port in program.ports],
     )
-
-
-def _late(program: Program, record: Record) -> ServiceStatus:
-    """Return the status of a program that has not answered in time."""
-    return ServiceStatus.late(program.name, program.address, program.ports, halted(record.pid))
 
 
 def _since(pid: int) -> float | None:

@@ -166,12 +166,9 @@ def _age(pid: int) -> float:
 def evidence(log: Path, offset: int) -> list[str]:
     """Return the end of what a service has said since `offset`, and where to find all of it."""
     lines = tail(log, LOG_LINES)
-    try:
-        with log.open("rb") as file:
-            file.seek(offset)
-            lines = file.read().decode("utf-8", "replace").splitlines()[-LOG_LINES:] or lines
-    except OSError:
-        pass
+    with suppress(OSError), log.open("rb") as file:
+        file.seek(offset)
+        lines = file.read().decode("utf-8", "replace").splitlines()[-LOG_LINES:] or lines
     return [*(lines or ["(no output)"]), f"log: {log.relative_to(log.parent.parent.parent)}"]
 
 

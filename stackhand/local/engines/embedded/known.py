@@ -65,7 +65,9 @@ def declared(stack: Stack, state: State) -> tuple[Stack, Chosen]:
 
 def advice(service: Service) -> str:
     """Return what to add to a service so that it runs here; with its command, where that looks like one by itself."""
-    words = [_port_variable(word, service.main_port) for word in service.command]
+    port, words = service.main_port, service.command
+    if port:
+        words = [re.sub(rf"\b{port.target}\b", PORT, word) for word in words]
     command = shlex.join(words).replace(PORT, "$$PORT")
     if len(command) > LONGEST or not re.match(r"[\w./]", command):  # options for the image's own program
         command = "..."
@@ -85,18 +87,14 @@ def _known(service: Service) -> Service:
         return service  # what it serves is in its image, if anywhere
     environment = service.environment
     if engine == "redis":
-        environment = UNLIMITED | environment | _options(service.command)
+        given = itertools.pairwise(service.command)
+        environment = UNLIMITED | environment | {OPTIONS[name]: value for name, value in given if name in OPTIONS}
     return structs.replace(service, embedded=Embedded(engine=engine), environment=environment)  # type: ignore[arg-type]
 
 
 def _official(image: str) -> str | None:
     name = re.sub(r"^(docker\.io/)?(library/)?", "", image.partition("@")[0]).partition(":")[0]
     return OFFICIAL.get(name)
-
-
-def _options(command: list[str]) -> dict[str, str]:
-    pairs = itertools.pairwise(command)
-    return {OPTIONS[option]: value for option, value in pairs if option in OPTIONS}
 
 
 def _missing(service: Service) -> Port | None:
@@ -118,7 +116,3 @@ def _candidates(stack: Stack, name: str) -> Iterator[int]:
     """Yield ports, the same first ones for the same service each time."""
     start = int(hashlib.sha256(f"{stack.root}:{name}".encode()).hexdigest(), 16)
     return (FIRST + (start + step) % NUMBER for step in range(NUMBER))
-
-
-def _port_variable(word: str, port: Port | None) -> str:
-    return re.sub(rf"\b{port.target}\b", PORT, word) if port else word

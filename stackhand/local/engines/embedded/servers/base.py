@@ -247,10 +247,8 @@ def packaged(package: str, pattern: str, *fallbacks: str) -> Path:
     for folder in spec.submodule_search_locations or [] if spec else []:
         for path in sorted(Path(folder).glob(pattern)):
             return path
-    for name in fallbacks:
-        path_found = shutil.which(name)
-        if path_found:
-            return Path(path_found)
+    for found in filter(None, map(shutil.which, fallbacks)):
+        return Path(found)
     raise Failure(
         f"The package {package} has no program for this platform, and PATH lacks: {', '.join(fallbacks)}.",
         next=f"install {fallbacks[0] if fallbacks else package}, or start a container engine and use --engine compose",
