@@ -31,11 +31,11 @@ def notes(engine: Engine, *, copying: bool) -> list[str]:
         return [f"{other.name} may have data of this checkout, which could not be checked: {failure.what}"]
     if not volumes:
         return [elsewhere] if elsewhere else []
-    kept = f"{other.name} has data of this checkout that {engine.name} does not use: {_list(volumes)}"
+    kept = f"{other.name} has data of this checkout that {engine.name} does not use: {', '.join(map(str, volumes))}"
     if copying:
         return [kept]
-    own = engine.data()
-    instead = f"{engine.name} continues with its data: {_list(own)}" if own else f"{engine.name} starts with new data"
+    own = ", ".join(map(str, engine.data()))
+    instead = f"{engine.name} continues with its data: {own}" if own else f"{engine.name} starts with new data"
     return [kept, f"{instead}; ./inv up --engine {engine.name} --copy-data copies the database"]
 
 
@@ -122,7 +122,3 @@ def give_up(engine: Engine) -> None:
     """Let go of a container engine that is gone, with what it kept, so that it keeps nobody from another engine."""
     if engine.elsewhere():
         engine.give_up_elsewhere()
-
-
-def _list(volumes: list[StoredData]) -> str:
-    return ", ".join(map(str, volumes))

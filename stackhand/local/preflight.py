@@ -152,14 +152,10 @@ def _wanted(stack: Stack, names: Iterable[str]) -> dict[int, str]:
 
 
 def _collide(one: Port, other: Port) -> bool:
-    if (one.published, one.protocol) != (other.published, other.protocol):
-        return False
     addresses = {one.address, other.address}
-    return (
-        len(addresses) == 1
-        or "" in addresses
-        or (EVERYWHERE in addresses and not any(":" in each for each in addresses))
-    )
+    everywhere = "" in addresses or (EVERYWHERE in addresses and not any(":" in each for each in addresses))
+    same_number = (one.published, one.protocol) == (other.published, other.protocol)
+    return same_number and (len(addresses) == 1 or everywhere)
 
 
 def _taken(engine: Engine, taken: dict[int, str], variables: Mapping[int, str]) -> Failure:

@@ -16,7 +16,7 @@ from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.cli.loglines import merged, since_of, writer
 from stackhand.cli.loglines import since as lines_since
 from stackhand.local import engines
-from stackhand.local.engines.engine import Engine
+from stackhand.local.engines.engine import Engine, not_here
 from stackhand.local.engines.status import ServiceReport, ServiceStatus
 from stackhand.project.stack.model import Service
 from stackhand.project.state import State
@@ -133,24 +133,19 @@ def overall(services: list[ServiceStatus]) -> str:
 def _show(snapshot: StatusReport) -> None:
     if snapshot.status == "stopped":
         console.write(f"{snapshot.stack} is not running; ./inv up starts it.")
-        _show_notes(snapshot)
-        return
-    console.write(f"{snapshot.stack} on {snapshot.engine}: {snapshot.status}")
-    rows = [
-        [
-            service.name,
-            service.state,
-            " ".join(service.addresses) or "-",
-            _span(service.uptime_seconds),
-            f"{service.answer} ({service.milliseconds} ms)",
+    else:
+        console.write(f"{snapshot.stack} on {snapshot.engine}: {snapshot.status}")
+        rows = [
+            [
+                service.name,
+                service.state,
+                " ".join(service.addresses) or "-",
+                _span(service.uptime_seconds),
+                f"{service.answer} ({service.milliseconds} ms)",
+            ]
+            for service in snapshot.services
         ]
-        for service in snapshot.services
-    ]
-    console.table(rows, ["service", "state", "address", "up", "answer"], STYLES)
-    _show_notes(snapshot)
-
-
-def _show_notes(snapshot: StatusReport) -> None:
+        console.table(rows, ["service", "state", "address", "up", "answer"], STYLES)
     for note in snapshot.notes:
         console.write(f"{console.glyph('note')} {note}")
 
@@ -231,11 +226,7 @@ def require(engine: Engine, service: Service) -> None:
 def refusal(engine: Engine, service: Service) -> Failure | None:
     """Return why a service cannot be used; None when it can."""
     if service.name in engine.unsupported():
-        return Failure(
-            f"{service.name} does not run on this engine: it has no x-embedded.",
-            next=f"add x-embedded in {engine.stack.file}, or ./inv up --engine compose",
-            code=ExitCode.UNHEALTHY,
-        )
+        return not_here(engine, service.name, ExitCode.UNHEALTHY)
     status = next((each for each in engine.status() if each.name == service.name), None)
     if status is None or not engine.runs():
         return not_running(engine.state)

@@ -16,7 +16,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import writer
 from stackhand.cli.reporter import Reporter
 from stackhand.local import engines, interruption, otherengine, verification
-from stackhand.local.engines.engine import Engine
+from stackhand.local.engines.engine import not_here
 from stackhand.local.otherengine import DownReport
 from stackhand.local.status import not_running
 from stackhand.local.verification import UpReport
@@ -122,27 +122,19 @@ def restart(*, services: Sequence[str]) -> None:
         engine = engines.remembered(state, stack)
         wished = {stack.service(each).name for each in services}
         if unable := [name for name in engine.unsupported() if name in wished]:
-            raise Failure(
-                f"{unable[0]} does not run on this engine: it has no x-embedded.",
-                next=f"add x-embedded in {stack.file}, or ./inv up --engine compose",
-                code=ExitCode.USAGE,
-            )
+            raise not_here(engine, unable[0])
         names = [name for name in engine.services() if not wished or name in wished]
         if not engine.runs():
             raise not_running(state)
         redaction.remember()
+        reporter = Reporter(sys.stdout)
         with interruption.reported("restart"):
-            _restart(engine, names)
-
-
-def _restart(engine: Engine, names: Sequence[str]) -> None:
-    reporter = Reporter(sys.stdout)
-    reporter.task(f"Restart {', '.join(names)}")
-    try:
-        for started in engine.restart(names, 120.0):
-            reporter.step(started.step(), changed=True)
-    finally:
-        reporter.stop()
+            reporter.task(f"Restart {', '.join(names)}")
+            try:
+                for started in engine.restart(names, 120.0):
+                    reporter.step(started.step(), changed=True)
+            finally:
+                reporter.stop()
 
 
 def run(name: str) -> None:

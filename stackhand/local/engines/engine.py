@@ -254,3 +254,12 @@ class Engine(ABC):
     @abstractmethod
     def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
         """Return the command, environment and folder of a shell that stands where a service does."""
+
+
+def not_here(engine: Engine, service: str, code: ExitCode = ExitCode.USAGE) -> Failure:
+    """Return the failure of a verb on a service that does not run on an engine."""
+    return Failure(
+        f"{service} does not run on this engine: it has no x-embedded.",
+        next=f"add x-embedded in {engine.stack.file}, or ./inv up --engine compose",
+        code=code,
+    )
