@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from stackhand.cli import console
@@ -105,8 +106,7 @@ def _settings() -> Iterator[Check]:
         else:
             yield Check("settings", ".env", "pass", "there is none, and no .env.example to make it from")
         return
-    current = settings.load(PROJECT)
-    known = schema.read(PROJECT / settings.EXAMPLE)
+    current, known = settings.load(PROJECT), schema.read(PROJECT / settings.EXAMPLE)
     yield Check("settings", ".env", "pass", console.counted(len(current.values), "valid value" if known else "value"))
     yield from _exposed(path, current.values)
     yield from _declared(known, path) if known else _lacking(current.values)
@@ -185,22 +185,20 @@ def _ports() -> Iterator[Check]:
     ours = engine.own_ports()
     for service in (stack.services[name] for name in engine.services()):
         for port in service.ports:
-            name = f"{port.published or port.target} ({service.name})"
+            found = partial(Check, "ports", f"{port.published or port.target} ({service.name})")
             if port.is_open and engine.name == "compose":
                 message = f"{port} is reachable from the network, not only from this machine"
-                yield Check(
-                    "ports", name, "warn", message, f"publish it on 127.0.0.1 in {stack.file}, unless you mean it"
-                )
+                yield found("warn", message, f"publish it on 127.0.0.1 in {stack.file}, unless you mean it")
             if port.published is None:
-                yield Check("ports", name, "pass", "the container engine chooses one of this machine")
+                yield found("pass", "the container engine chooses one of this machine")
             elif port.protocol != "tcp":
                 continue
             elif port.published in ours:
-                yield Check("ports", name, "pass", "ours")
+                yield found("pass", "ours")
             elif ports.is_free(port.published):
-                yield Check("ports", name, "pass", "free")
+                yield found("pass", "free")
             else:
-                yield Check("ports", name, "fail", str(ports.holder(port.published)), "./inv up --free-ports")
+                yield found("fail", str(ports.holder(port.published)), "./inv up --free-ports")
 
 
 def _running() -> Iterator[Check]:
@@ -254,9 +252,8 @@ def _data() -> Iterator[Check]:
         last = engines.remembered(state).name
         if volumes := engine.data():
             message = f"{engine.name} has data that {last} does not use: {', '.join(map(str, volumes))}"
-            yield Check(
-                "data", engine.name, "pass", message, f"./inv up --engine {last} --copy-data copies its database"
-            )
+            remedy = f"./inv up --engine {last} --copy-data copies its database"
+            yield Check("data", engine.name, "pass", message, remedy)
 
 
 CATEGORIES: dict[str, Callable[[], Iterator[Check]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections import Counter
@@ -11,10 +12,8 @@ from contextlib import suppress
 import msgspec
 import psutil
 
-from stackhand.cli import console
+from stackhand.cli import console, loglines
 from stackhand.cli.failure import Exit, ExitCode, Failure
-from stackhand.cli.loglines import merged, since_of, writer
-from stackhand.cli.loglines import since as lines_since
 from stackhand.local import engines
 from stackhand.local.engines.engine import Engine, not_here
 from stackhand.local.engines.status import ServiceReport, ServiceStatus
@@ -186,7 +185,7 @@ def logs(services: Sequence[str], *, follow: bool, since: str | None, lines: int
     """
     if lines < 1:
         raise Failure(f"--lines {lines} shows nothing.", next="use a number from 1", code=ExitCode.USAGE)
-    start = since_of(since) if since else None
+    start = loglines.since_of(since) if since else None
     engine = engines.remembered(State(PROJECT))
     known = engine.started()
     if not known:
@@ -195,14 +194,11 @@ def logs(services: Sequence[str], *, follow: bool, since: str | None, lines: int
         raise Failure(
             f"There is no service {unknown[0]!r}.", evidence=[f"known: {', '.join(known)}"], code=ExitCode.USAGE
         )
-    chosen = list(services) or known
-    write = writer(chosen)
+    chosen, count = list(services) or known, SCANNED if start else lines
+    write = loglines.writer(chosen)
     following = engine.follow(chosen) if follow else ()
-    for line in merged(
-        [lines_since(engine.lines(name, SCANNED if start else lines), start)[-lines:] for name in chosen]
-    ):
-        write(line.service, line.text)
-    for line in following:
+    last = [loglines.since(engine.lines(name, count), start)[-lines:] for name in chosen]
+    for line in itertools.chain(loglines.merged(last), following):
         write(line.service, line.text)
 
 

@@ -203,10 +203,6 @@ class Engine(ABC):
             progress: told how far it is.
         """
 
-    def environment(self) -> dict[str, str]:
-        """Return what Compose needs to know beyond `.env`; no secret."""
-        return {}
-
     @abstractmethod
     def client(
         self, service: Service, tool: str, database: str, *, login: Login | None = None, interactive: bool = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -148,12 +149,9 @@ class Postgres(Server):
         return [] if self.new else done
 
     def _as_superuser(self, database: str, work: Callable[[Callable[..., Any]], list[str]]) -> list[str]:
-        connection = self.local(database)
-        try:
+        with closing(self.local(database)) as connection:
             connection.run(login.UNLOGGED)
             return work(connection.run)
-        finally:
-            connection.close()
 
     def sources(self) -> str:
         """Have a server from before start again once, so that `settle` takes from its role what it need not have."""
