@@ -110,7 +110,7 @@ time.sleep(60)
 PORTS = """
 import sys
 from stackhand.local.engines.embedded import processes
-print(processes.listening_by_pid({int(sys.argv[1])}))
+print(processes.listening({int(sys.argv[1])}))
 """
 CONTAINER = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]
 

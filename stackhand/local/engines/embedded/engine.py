@@ -46,8 +46,6 @@ class Begun(NamedTuple):
 class EmbeddedEngine(ProgramAccess):
     """One checkout's stack as processes of this machine; see `Engine` for the surface."""
 
-    # --- acting --------------------------------------------------------------------------------------------
-
     def prepare(self, progress: Callable[[str], None]) -> tuple[bool, list[str]]:  # noqa: ARG002 - takes no time
         """Write down the programs and have a supervisor that knows them; see `Engine.prepare`."""
         self.state.make()
@@ -228,8 +226,6 @@ class EmbeddedEngine(ProgramAccess):
         progress(f"starting {service.name} on {self.name}")
         self.prepare(progress)
         list(self._side_by_side([service.name], START_ONLY_WITHIN))
-
-    # --- details -------------------------------------------------------------------------------------------
 
     def _write_files(self, program: Program) -> None:
         for name, content in program.files.items():

@@ -144,13 +144,14 @@ class ExistingPrograms(Engine):
         records = processes.records(self.state.run)
         leaders = {name: records[name].pid for name in self.started() if name in records and records[name].alive}
         families = processes.families(leaders.values())
-        ports = processes.listening_by_pid(set().union(*families.values()))
+        ports = processes.listening(set().union(*families.values()))
         by_name = {name: set().union(*(ports[pid] for pid in families[leader])) for name, leader in leaders.items()}
         return {name: by_name.get(name, set()) for name in self.started()}
 
     def own_ports(self) -> set[int]:
         """Return the ports at which any process of this checkout listens, be it one that nobody supervises."""
-        return processes.listening(processes.living(processes.records(self.state.run)))
+        living = processes.living(processes.records(self.state.run))
+        return set().union(*processes.listening({process.pid for process in living}).values())
 
     def data(self) -> list[StoredData]:
         """Return the folders in which services have left something; a stray file beside them is none."""

@@ -114,12 +114,6 @@ def records(run: Path) -> dict[str, Record]:
     return {record.name: record for record in records if record}
 
 
-def forget(run: Path) -> None:
-    """Remove all records; for when none of their processes lives."""
-    for path in run.glob("*.json"):
-        path.unlink(missing_ok=True)
-
-
 def living(records: dict[str, Record]) -> list[psutil.Process]:
     """Return the processes of the records that live, with what they started in their process groups.
 
@@ -206,12 +200,7 @@ def _descendants(pid: int, children: Mapping[int, set[int]]) -> set[int]:
     return {pid}.union(*(_descendants(each, children) for each in children.get(pid, ())))
 
 
-def listening(processes: Iterable[psutil.Process]) -> set[int]:
-    """Return the TCP ports at which any of the processes listens."""
-    return set().union(*listening_by_pid({process.pid for process in processes}).values())
-
-
-def listening_by_pid(pids: Collection[int]) -> dict[int, set[int]]:
+def listening(pids: Collection[int]) -> dict[int, set[int]]:
     """Return the TCP ports at which processes listen, by their numbers.
 
     psutil reads the kernel's table of all connections for each process, so it is read once where that is allowed.

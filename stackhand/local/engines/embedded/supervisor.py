@@ -254,7 +254,8 @@ class Supervisor:
         supervisors = [process for process in left if names.get(process.pid) == processes.SUPERVISOR]
         processes.end(supervisors, 0.0, polite)  # first: it would restart what we end
         processes.end([process for process in left if process not in supervisors], 5.0, polite)
-        processes.forget(self.state.run)
+        for path in self.state.run.glob("*.json"):
+            path.unlink(missing_ok=True)
         return sorted({names[process.pid] for process in left if process.pid in names} - {processes.SUPERVISOR})
 
     def _stop_signal(self, name: str) -> int:
