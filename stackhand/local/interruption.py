@@ -32,12 +32,7 @@ LEFT = {
 
 @contextmanager
 def reported(verb: str, done: Callable[[], Sequence[str]] = tuple) -> Iterator[None]:
-    """Turn an interruption of the block into a failure that says what is left of the stack.
-
-    Args:
-        verb: its name.
-        done: returns sentences on what it had done by then.
-    """
+    """Turn an interruption of the block into the `failure` of a verb; `done` returns what it had done by then."""
     try:
         yield
     except KeyboardInterrupt:
@@ -45,12 +40,7 @@ def reported(verb: str, done: Callable[[], Sequence[str]] = tuple) -> Iterator[N
 
 
 def failure(verb: str, done: Sequence[str] = ()) -> Failure:
-    """Return what to say of an interrupted verb.
-
-    Args:
-        verb: its name.
-        done: sentences on what it had done by then.
-    """
+    """Return what to say of an interrupted verb: what it had done by then, in sentences, and what is left of the stack."""
     return Failure(
         f"Interrupted during {verb}.",
         evidence=[*([LEFT[verb]] if verb in LEFT else []), *done, *(_running() if verb in STOPS else [])],

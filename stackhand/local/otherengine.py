@@ -14,12 +14,7 @@ from stackhand.project.state import State
 
 
 def notes(engine: Engine, *, copying: bool) -> list[str]:
-    """Return what to say of the other engine's data when the engine changes, in sentences.
-
-    Args:
-        engine: the one that is about to start.
-        copying: whether the database is copied anyway.
-    """
+    """Return what to say of the other engine's data when this one starts; `copying` copies its database anyway."""
     state = engine.state
     before = state.read().engine or engine.name
     other = engines.other(engine.name, state)
@@ -63,11 +58,7 @@ class DownReport(msgspec.Struct, frozen=True):
 
 
 def left(state: State, *, volumes: bool) -> Left:
-    """Return what is left of this checkout on both engines.
-
-    Args:
-        state: the checkout's.
-        volumes: look for data as well, which takes a while where there is much.
+    """Return what is left of this checkout on both engines; `volumes` takes a while where there is much data.
 
     Raises:
         Failure: the engine that was used last does not answer.
@@ -89,11 +80,7 @@ def left(state: State, *, volumes: bool) -> Left:
 
 
 def stop(state: State, *, volumes: bool) -> tuple[list[str], list[str], list[str]]:
-    """Stop everything of this checkout on both engines.
-
-    Args:
-        state: the checkout's.
-        volumes: remove the data as well.
+    """Stop everything of this checkout on both engines, and remove the data as well if `volumes`.
 
     Returns:
         The services that ran, a sentence on what could not be looked at, and one on what the engines did not do.

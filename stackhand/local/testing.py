@@ -29,10 +29,7 @@ ENDS_WITHIN = 10.0
 
 
 def test(*, up: bool) -> None:
-    """Run the project's tests; their output is what they write.
-
-    Args:
-        up: start the stack first.
+    """Run the project's tests, after a start of the stack if `up`; their output is what they write.
 
     Raises:
         Failure: there is no command, the stack is not running, or the tests failed.

@@ -86,12 +86,7 @@ def _play(name: str, variables: Mapping[str, object], stream: IO[str], lock: int
 
 
 def down(*, volumes: bool, yes: bool) -> None:
-    """Stop the stack.
-
-    Args:
-        volumes: remove its data as well.
-        yes: do not ask for the stack's name first.
-    """
+    """Stop the stack; `volumes` removes its data as well, once its name was typed, or with `yes` without asking."""
     state = State(PROJECT)
     with state.lock("./inv down", 60.0, console.notify) as lock:
         left = otherengine.left(state, volumes=volumes)

@@ -95,13 +95,9 @@ def verify(engine: Engine) -> list[ServiceStatus]:
 
 
 def await_pass(engine: Engine, timeout: float) -> None:
-    """Wait until the overall health is `pass`, where a service of the stack reports it.
+    """Wait so many seconds until the overall health is `pass`, where a service of the stack reports it.
 
     A component that starts after the service that watches it was looked at before it could answer.
-
-    Args:
-        engine: whose stack.
-        timeout: seconds to wait.
 
     Raises:
         Failure: it is not `pass` in time; the components that are not are named.
@@ -175,12 +171,7 @@ def report(engine: Engine, services: list[ServiceStatus], started: list[StepRepo
 
 
 def slowest_path(seconds: dict[str, float], after: dict[str, list[str]]) -> list[str]:
-    """Return the chain of services, each waiting for the one before, that took longest altogether.
-
-    Args:
-        seconds: what each service took by itself.
-        after: the services each had to wait for.
-    """
+    """Return the chain of services, each `after` the one before, whose own `seconds` are most altogether."""
     needs = {name: [each for each in after.get(name, []) if each in seconds] for name in seconds}
     paths: dict[str, list[str]] = {}
 

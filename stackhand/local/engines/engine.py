@@ -165,10 +165,7 @@ class Engine(ABC):
 
     @abstractmethod
     def prepare(self, progress: Callable[[str], None]) -> tuple[bool, list[str]]:
-        """Have what the services need before they start, and stop what is no longer wanted.
-
-        Args:
-            progress: told how far it is.
+        """Have what the services need before they start, and stop what is no longer wanted; tell how far it is.
 
         Returns:
             Whether anything was done, and a sentence on each thing worth knowing.
@@ -180,11 +177,7 @@ class Engine(ABC):
 
     @abstractmethod
     def down(self, *, volumes: bool) -> list[str]:
-        """Stop everything of this checkout, and return the services that ran.
-
-        Args:
-            volumes: remove the data as well.
-        """
+        """Stop everything of this checkout, remove the data as well if `volumes`, and return the services that ran."""
 
     @abstractmethod
     def data(self) -> list[StoredData]:
@@ -196,12 +189,7 @@ class Engine(ABC):
 
     @abstractmethod
     def start_only(self, service: Service, progress: Callable[[str], None]) -> None:
-        """Start the database and nothing else, and wait until the settings open it.
-
-        Args:
-            service: the database.
-            progress: told how far it is.
-        """
+        """Start the database and nothing else, tell how far it is, and wait until the settings open it."""
 
     @abstractmethod
     def client(
@@ -218,12 +206,7 @@ class Engine(ABC):
         """
 
     def execute(self, service: Service, *flags: str, interactive: bool = False) -> list[str]:  # noqa: ARG002
-        """Return the beginning of a command that runs in a service's container.
-
-        Args:
-            service: whose container.
-            flags: of `docker exec`.
-            interactive: whether a person may type into it.
+        """Return the beginning of a command that runs in a service's container, with these flags of `docker exec`.
 
         Raises:
             Failure: it does not run, or in no container.

@@ -28,12 +28,7 @@ REFUSALS = {
 
 @dataclass(frozen=True)
 class Login:
-    """As whom to connect.
-
-    Args:
-        user: the role.
-        password: never printed.
-    """
+    """As whom to connect: a role, and its password, which is never printed."""
 
     user: str
     password: str = field(repr=False)

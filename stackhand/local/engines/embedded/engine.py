@@ -109,10 +109,7 @@ class EmbeddedEngine(ProgramAccess):
     def _begin(self, server: Server, program: Program, *, again: bool = False) -> Begun:
         """Make what a service needs whose dependencies are up, and return it, ready to start; it may run already.
 
-        Args:
-            server: the service.
-            program: what runs it.
-            again: whether it is started again, for one that it follows was.
+        With `again` it is started in any case, for one that it follows was.
         """
         began, log = time.monotonic(), self.log(program.name)
         start = gate.Start(server, program, log, log.stat().st_size if log.exists() else 0)
@@ -120,12 +117,7 @@ class EmbeddedEngine(ProgramAccess):
         return Begun(start, began, changed=changed, notes=self._make_ready(start) if changed else [])
 
     def _finish(self, begun: Begun, timeout: float, stop: Event) -> Started:
-        """Start a service that is ready, and wait until it can be used.
-
-        Args:
-            begun: the service.
-            timeout: seconds it may take.
-            stop: set when nobody waits any more.
+        """Start a service that is ready, and wait so many seconds until it can be used, or `stop` is set.
 
         Raises:
             Failure: it stopped or did not become healthy in time; its log's end is the evidence.

@@ -165,13 +165,9 @@ class ExistingPrograms(Engine):
 
 
 def _status(program: Program, known: Supervised, record: Record | None, finished: str = "") -> ServiceStatus:
-    """Return how a program is.
+    """Return how a program is, by what supervisord says of it and what was noted down when it started.
 
-    Args:
-        program: as it was started.
-        known: what supervisord says of it.
-        record: what was noted down when it was started, if it was.
-        finished: the fingerprint of the program that came to its end last; for a supervisord that says nothing.
+    For a supervisord that says nothing, `finished` is the fingerprint of the program that came to its end last.
     """
     if record is None or not record.alive:
         state = (

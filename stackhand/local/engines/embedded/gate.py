@@ -126,11 +126,7 @@ def wait(supervisor: Supervisor, start: Start, deadline: float, stop: Event) -> 
 
 
 def stay_up(supervisor: Supervisor, servers: Iterable[tuple[Server, Program, Path]]) -> None:
-    """Wait until services that nobody can ask have stayed up for a moment, all at once.
-
-    Args:
-        supervisor: knows whether they run.
-        servers: those services, with the programs that run and their logs.
+    """Wait until services that nobody can ask, with their programs and logs, have stayed up for a moment, all at once.
 
     Raises:
         Failure: one stopped; the end of its log is the evidence.

@@ -40,12 +40,7 @@ Chosen = dict[str, int]
 def declared(stack: Stack, state: State) -> tuple[Stack, Chosen]:
     """Return the stack as it runs here: known images have an `x-embedded`, and what listens has a port of this machine.
 
-    Args:
-        stack: the services.
-        state: remembers which ports were chosen.
-
-    Returns:
-        The stack, and the ports that were chosen, which are to be remembered.
+    The ports that were chosen come with it: `state` is to remember them.
     """
     services = {name: _known(service) for name, service in stack.services.items()}
     used = {port.published for service in services.values() for port in service.ports if port.published}

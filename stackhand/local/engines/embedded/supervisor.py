@@ -62,11 +62,7 @@ class _Transport(xmlrpc.client.Transport):
 
 
 class Supervisor:
-    """supervisord of one checkout.
-
-    Args:
-        state: the checkout's `.stackhand`.
-    """
+    """supervisord of one checkout, whose `.stackhand` is `state`."""
 
     def __init__(self, state: State) -> None:
         self.state = state

@@ -80,13 +80,7 @@ class Program(msgspec.Struct, kw_only=True):
 
 
 class Server(ABC):
-    """One service on the embedded engine.
-
-    Args:
-        service: its entry in docker-compose.yml.
-        stack: all of them.
-        state: the checkout's `.stackhand`.
-    """
+    """One service of a stack on the embedded engine; `state` is the checkout's `.stackhand`."""
 
     def __init__(self, service: Service, stack: Stack, state: State) -> None:
         assert service.embedded is not None  # noqa: S101 - see server_for
