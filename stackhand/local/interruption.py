@@ -40,7 +40,7 @@ def reported(verb: str, done: Callable[[], Sequence[str]] = tuple) -> Iterator[N
 
 
 def failure(verb: str, done: Sequence[str] = ()) -> Failure:
-    """Return what to say of an interrupted verb: what it had done by then, in sentences, and what is left of the stack."""
+    """Return what to say of an interrupted verb: what it had done by then, in sentences, and what is left running."""
     return Failure(
         f"Interrupted during {verb}.",
         evidence=[*([LEFT[verb]] if verb in LEFT else []), *done, *(_running() if verb in STOPS else [])],
