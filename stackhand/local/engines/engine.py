@@ -62,11 +62,8 @@ class Engine(ABC):
 
     def unsupported(self) -> list[str]:
         """Return the current services that cannot run on this engine."""
-        return [
-            each.name
-            for each in self.stack.services.values()
-            if each.name not in self.services() and not each.scheduled
-        ]
+        here = self.services()
+        return [each.name for each in self.stack.services.values() if each.name not in here and not each.scheduled]
 
     def advice(self, name: str) -> str:  # noqa: ARG002 - for an engine that needs to be told something
         """Return what to add to a service that does not run on this engine, so that it does."""

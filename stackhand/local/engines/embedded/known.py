@@ -75,7 +75,8 @@ def is_known(service: Service) -> bool:
 
 
 def _known(service: Service) -> Service:
-    engine = _official(service.image or "")
+    image = (service.image or "").partition("@")[0]
+    engine = OFFICIAL.get(re.sub(r"^(docker\.io/)?(library/)?", "", image).partition(":")[0])
     if service.embedded or service.build or engine is None:
         return service
     if engine == "nginx" and not any(each.startswith((PAGES, TEMPLATES, SITES)) for each in service.binds):
@@ -85,11 +86,6 @@ def _known(service: Service) -> Service:
         given = itertools.pairwise(service.command)
         environment = UNLIMITED | environment | {OPTIONS[name]: value for name, value in given if name in OPTIONS}
     return structs.replace(service, embedded=Embedded(engine=engine), environment=environment)  # type: ignore[arg-type]
-
-
-def _official(image: str) -> str | None:
-    name = re.sub(r"^(docker\.io/)?(library/)?", "", image.partition("@")[0]).partition(":")[0]
-    return OFFICIAL.get(name)
 
 
 def _missing(service: Service) -> Port | None:
