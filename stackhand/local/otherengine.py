@@ -36,13 +36,7 @@ def notes(engine: Engine, *, copying: bool) -> list[str]:
 
 @dataclass(frozen=True)
 class Left:
-    """What there is to stop and to remove, on both engines.
-
-    Args:
-        running: whether anything runs.
-        data: what is kept.
-        unknown: a sentence on what could not be looked at.
-    """
+    """What there is to stop and to remove on both engines, with sentences on what could not be looked at."""
 
     running: bool
     data: list[StoredData]

@@ -90,12 +90,9 @@ def choose(data: Path, needed: Iterable[Path], number: int | None = None) -> Acc
 
 
 def numbers(root: Path, data: Path, services: Iterable[str]) -> dict[str, int]:
-    """Return a number for the account of each service: the same at each call, and none twice.
+    """Return a number for the account of each service of a checkout: the same at each call, and none twice.
 
-    Args:
-        root: the checkout.
-        data: the folder of the services' folders, whose owners are kept.
-        services: their names.
+    The owners of the services' folders in `data` are kept.
     """
     names = sorted(services)
     owners: dict[str, int] = {}

@@ -28,14 +28,7 @@ START_ONLY_WITHIN = 60.0
 
 
 class Begun(NamedTuple):
-    """A service on its way up.
-
-    Args:
-        start: the service.
-        began: on the monotonic clock.
-        changed: whether it has to start.
-        notes: sentences on what was made for it.
-    """
+    """A service on its way up since a moment of the monotonic clock; changed: whether it has to start."""
 
     start: gate.Start
     began: float

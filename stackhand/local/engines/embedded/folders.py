@@ -64,10 +64,8 @@ def make(folder: Path, account: Account | None) -> None:
 def write(path: Path, content: bytes, account: Account | None) -> bool:
     """Write what a service reads and may not change: a new file in the place of the old; return whether it changed.
 
-    Args:
-        path: in a folder for nothing but this service's configuration, whose parent only we can write.
-        content: of the file.
-        account: of the service, whose group may read it.
+    Its folder is for nothing but this service's configuration, in one that only we can write; the account's group may
+    read it.
     """
     with suppress(FileExistsError):
         path.parent.mkdir(mode=0o700)

@@ -109,9 +109,9 @@ def wait(supervisor: Supervisor, start: Start, deadline: float, stop: Event) -> 
         runs.add(process.pid)
         state = process.statename
         if state in ENDED or (state == "BACKOFF" and not server.will_pass(evidence(log, offset))):
-            raise _stopped(supervisor, server, log, offset)
+            raise _stopped(supervisor, start)
         if program.job and len(runs - {0}) > CRASHES:
-            raise _stopped(supervisor, server, log, offset)
+            raise _stopped(supervisor, start)
         answer = health.ask(program.ready) if process.pid else answer
         if answer.healthy and not program.job:
             return answer
@@ -132,15 +132,15 @@ def stay_up(supervisor: Supervisor, servers: Iterable[tuple[Server, Program, Pat
         Failure: one stopped; the end of its log is the evidence.
     """
     first: dict[str, int] = {}
-    waiting = {server.service.name: (server, program, log) for server, program, log in servers}
+    waiting = {server.service.name: Start(server, program, log, 0) for server, program, log in servers}
     while waiting:
         known = supervisor.processes()
-        for name, (server, program, log) in list(waiting.items()):
+        for name, start in list(waiting.items()):
             process = known.get(name, UNKNOWN)
-            if finished(program, process) or not known:  # nobody supervises it: the status will tell
+            if finished(start.program, process) or not known:  # nobody supervises it: the status will tell
                 del waiting[name]
             elif process.statename not in UP or process.pid != first.setdefault(name, process.pid):
-                raise _stopped(supervisor, server, log, 0)
+                raise _stopped(supervisor, start)
             elif _age(process.pid) >= health.UP_AFTER:
                 del waiting[name]
         if waiting:
@@ -168,19 +168,16 @@ def evidence(log: Path, offset: int) -> list[str]:
     return [*(lines or ["(no output)"]), f"log: {log.relative_to(log.parent.parent.parent)}"]
 
 
-def _stopped(supervisor: Supervisor, server: Server, log: Path, offset: int) -> Failure:
-    name = server.service.name
+def _stopped(supervisor: Supervisor, start: Start) -> Failure:
+    server, name = start.server, start.server.service.name
     with suppress(SupervisorUnavailable, xmlrpc.client.Fault):  # it would be started again, and say everything twice
         supervisor.call("stopProcess", name, False)
     output = "\n".join(tail(supervisor.log, 50))
     exits = re.findall(rf"exited: {re.escape(name)} \(([^;)]*)", output)
-    lines, how = evidence(log, offset), exits[-1] if exits else "it could not be started"
+    lines, how = evidence(start.log, start.offset), exits[-1] if exits else "it could not be started"
     what = f"stopped while it started ({how})"
     if server.service.job:
         what = f"failed ({how}), and nothing that waits for it was started"
     return Failure(
-        f"{name} {what}.",
-        evidence=[*lines, *server.hints(lines)],
-        next=server.remedy(lines),
-        code=ExitCode.UNHEALTHY,
+        f"{name} {what}.", evidence=[*lines, *server.hints(lines)], next=server.remedy(lines), code=ExitCode.UNHEALTHY
     )
