@@ -92,7 +92,7 @@ def test_a_worker_that_does_not_stay_up_is_told_with_its_log(tmp_path: Path, the
 
 
 def test_a_worker_that_has_run_for_long_is_not_waited_for(tmp_path: Path) -> None:
-    runs = iter([Supervised("RUNNING", os.getppid())])
+    runs = iter([Supervised("RUNNING", 1)])  # the oldest process of any machine
     supervisor, server, log = waits(tmp_path, runs)
     gate.stay_up(supervisor, [(server, server.program(), log)])
 
