@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stackhand.cli.failure import Failure
 from stackhand.containers import docker
+from stackhand.project.environments import Environment
 from stackhand.project.stack.model import Stack
 from stackhand.project.stack.xaws import Fargate, Managed
 from stackhand.rehearsal.emulator import Emulator
@@ -22,9 +23,11 @@ ESTABLISHED = "01"
 """The state of a connection in /proc/net/tcp, also of one by IPv6."""
 TAIL = "10"
 LABELS = {"rds": "db_id", "elasticache": "rg_id"}
+LONGEST = {"rds": 63, "elasticache": 40}
+"""How many characters names have there."""
 
 
-def connected(aws: Emulator, folder: Path, stack: Stack, prefix: str) -> Iterator[str]:
+def connected(aws: Emulator, folder: Path, stack: Stack, environment: Environment) -> Iterator[str]:
     """Yield each worker once it has connected to something that it needs; the rest may wait until there is work.
 
     Nobody asks a worker how it is, and one that keeps trying runs. Whom databases let in is noted down in a folder.
@@ -35,7 +38,10 @@ def connected(aws: Emulator, folder: Path, stack: Stack, prefix: str) -> Iterato
     log = folder / f"connections-{aws.port}.log"
     for worker, needs in _workers(stack):
         tasks = aws.running(f"com.amazonaws.ecs.container-name={worker}")
-        servers = {need: aws.running(f"{LABELS[kind]}={prefix}-{need}") for need, kind in needs.items()}
+        servers = {
+            need: aws.running(f"{LABELS[kind]}={environment.resource(need, LONGEST[kind])}")
+            for need, kind in needs.items()
+        }
         if not any(servers.values()):
             continue
         if not waiting.until(partial(_is_let_in, tasks, servers, needs, log), WITHIN, 0.5):

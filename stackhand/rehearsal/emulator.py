@@ -24,7 +24,7 @@ from stackhand.cli import packages
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
 from stackhand.containers import docker
-from stackhand.local.engines.embedded.supervisor.launch import birth
+from stackhand.local.engines.embedded.launch import birth
 from stackhand.project import hooks, inherited, private
 from stackhand.rehearsal import resources
 from stackhand.system import http, waiting
