@@ -27,7 +27,7 @@ from stackhand.cli import console, streams
 from stackhand.cli.failure import ExitCode
 from stackhand.project import inherited, private
 from stackhand.system.roots import COMMAND, NAME
-from stackhand.tasks import composeoptions, handover, ns, usage
+from stackhand.tasks import commandline, handover, ns
 
 OF_INVOKE = frozenset({"complete", "help", "list", "list-depth", "list-format", "print-completion-script", "version"})
 """Its flags that are ours, too. `--dry` and the like are about commands of a shell: `--dry deploy` would deploy."""
@@ -58,7 +58,7 @@ class Inv(Program):
 
     def core_args(self) -> list[Argument]:
         """Return the flags that belong to no verb: those of Invoke's that do something here, and ours."""
-        return [*(each for each in super().core_args() if each.name in OF_INVOKE), *composeoptions.arguments()]
+        return [*(each for each in super().core_args() if each.name in OF_INVOKE), *commandline.arguments()]
 
     def task_args(self) -> list[Argument]:
         """Return Invoke's flags for the list; where it would look for tasks is not asked."""
@@ -104,7 +104,7 @@ class Inv(Program):
         words = [
             COMMAND,
             name,
-            *(f"-e {each.upper()}" if each == usage.ENVIRONMENT else each.upper() for each in needed),
+            *(f"-e {each.upper()}" if each == commandline.ENVIRONMENT else each.upper() for each in needed),
         ]
         words += ["[SERVICE ...]"] if _takes_names(context) else []
         flags = context.help_tuples()
@@ -144,7 +144,7 @@ class Inv(Program):
         """Do what is asked instead of a verb: the list, or help on one; a verb runs with the files that were named."""
         with self._explaining():
             super().parse_cleanup()
-            if said := composeoptions.apply({flag: self.args[flag].value for flag in composeoptions.COMMAND_LINE}):
+            if said := commandline.apply({flag: self.args[flag].value for flag in commandline.OPTIONS}):
                 console.notify(said)
 
     def names_as_flags(self, args: Sequence[str]) -> list[str]:
@@ -159,7 +159,7 @@ class Inv(Program):
         for word in args:
             if value_expected:
                 value_expected = False
-            elif word in usage.FOR_THE_CLOUD and context and usage.ENVIRONMENT not in context.args:
+            elif word in commandline.FOR_THE_CLOUD and context and commandline.ENVIRONMENT not in context.args:
                 raise ParseError(f"No idea what {word!r} is!", context)
             elif word.startswith("-"):
                 known = context.flags if context and word in context.flags else self.core[0].flags
@@ -182,7 +182,7 @@ class Inv(Program):
         try:
             yield
         except ParseError as error:
-            message = usage.explain(error, self.argv[1:], self._verbs())
+            message = commandline.explain(error, self.argv[1:], self._verbs())
             raise Exit(console.with_command(message), code=int(ExitCode.USAGE)) from error
         except ValueError as error:  # int() or float() of a flag's value
             if not NO_NUMBER.match(str(error)):
