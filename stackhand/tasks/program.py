@@ -26,8 +26,10 @@ from stackhand import version
 from stackhand.cli import console, streams
 from stackhand.cli.failure import ExitCode
 from stackhand.project import inherited, private
-from stackhand.system.roots import COMMAND, NAME
-from stackhand.tasks import commandline, handover, ns
+from stackhand.project.state import State
+from stackhand.system import program
+from stackhand.system.roots import COMMAND, IS_CHECKOUT, LOCK, NAME, PROJECT, VARIABLE
+from stackhand.tasks import commandline, ns
 
 OF_INVOKE = frozenset({"complete", "help", "list", "list-depth", "list-format", "print-completion-script", "version"})
 """Its flags that are ours, too. `--dry` and the like are about commands of a shell: `--dry deploy` would deploy."""
@@ -221,11 +223,37 @@ def main() -> None:
     os.umask(os.umask(private.OTHERS_MAY_WRITE) | private.OTHERS_MAY_WRITE)  # what Python compiles is run again
     streams.prepare()
     inherited.drop_foreign()
-    handover.to_pinned_version(sys.argv[1:])
+    _hand_over(sys.argv[1:])
     code = _exit_code()
     for number in (signal.SIGINT, signal.SIGTERM):  # too late: what was to be done is done, and told
         signal.signal(number, signal.SIG_IGN)
     sys.exit(streams.finish(code))
+
+
+def _hand_over(args: Sequence[str]) -> None:
+    """Become the project's `inv` with its own version, if it has one and we are not that; return otherwise."""
+    script, lock = PROJECT / "inv", PROJECT / LOCK
+    if IS_CHECKOUT or VARIABLE in os.environ or not (script.is_file() and lock.is_file()):
+        return  # who names the project is one of our own processes, `inv` among them
+    _tell_version(lock.read_text(encoding="utf-8", errors="replace"))
+    try:
+        program.replace([str(script), *args])
+    except OSError:  # such as a file system without modes
+        program.replace(["/bin/sh", str(script), *args])
+
+
+def _tell_version(lock: str) -> None:
+    """Say once that the project names another version than the one that was called."""
+    from stackhand import VERSION
+    from stackhand.adoption import pin
+
+    pinned, reported = pin.pinned(lock), State(PROJECT).directory / "told-pin"
+    if VERSION in pinned or (reported.is_file() and reported.read_text(encoding="utf-8") == f"{VERSION} {pinned}"):
+        return
+    console.notify(f"{LOCK} names {pinned}, and that runs here; this is {VERSION} ({sys.prefix})")
+    with contextlib.suppress(OSError):  # `inv` says what may not be written here
+        reported.parent.mkdir(exist_ok=True)
+        reported.write_text(f"{VERSION} {pinned}", encoding="utf-8")
 
 
 def _exit_code() -> int:
