@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from stackhand.adoption.generated import File, replace
+from stackhand.adoption.files import File, replace
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import inherited

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from stackhand.adoption import generated, repository
+from stackhand.adoption import pin, repository
 from stackhand.cli import console, packages
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local import otherengine
@@ -35,8 +35,8 @@ def remove(*, yes: bool) -> None:
     if IS_CHECKOUT or not lock.is_file():
         raise Failure(f"There is nothing to remove: {PROJECT} has no {LOCK}.", code=ExitCode.USAGE)
     left = _require_stopped()
-    records = generated.recorded(lock.read_text(encoding="utf-8"))
-    states = {path: generated.state(PROJECT, path, records) for path in records}
+    records = pin.recorded(lock.read_text(encoding="utf-8"))
+    states = {path: pin.state(PROJECT, path, records) for path in records}
     ours = [path for path, state in states.items() if state == "unedited"]
     edited = [path for path, state in states.items() if state == "edited"]
     if settings.is_ours(PROJECT) and not left.data and not left.unknown:  # else it has the password of what stays
