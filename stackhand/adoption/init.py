@@ -250,9 +250,7 @@ def _show_report(report: InitReport) -> None:
     elif not report.to_add:
         console.write(f"  {console.glyph('same')} nothing to do: all files are there")
     if report.to_add:
-        console.write(
-            f"  {console.glyph('note')} {OVERLAY} was edited, and lacks services; add below `services:`"
-        )
+        console.write(f"  {console.glyph('note')} {OVERLAY} was edited, and lacks services; add below `services:`")
         console.write("\n".join(report.to_add))
     for path in report.foreign:
         console.write(f"  {console.glyph('warning')} {path} was there, is not Stackhand's, and stays as it is")
