@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 
 from stackhand.ansible import playbook
-from stackhand.ansible.ndjson import Lines
 from stackhand.aws.errors import remedy
 from stackhand.cli import console, packages
 from stackhand.cli.console import confirm
 from stackhand.cli.failure import Exit, ExitCode, Failure
+from stackhand.cli.reporter import Lines
 from stackhand.infrastructure import account, bucket, signing_key
 from stackhand.infrastructure.plan.plan import HOLDS_DATA, DestroyReport
 from stackhand.infrastructure.secrets import secrets
