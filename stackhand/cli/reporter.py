@@ -126,7 +126,7 @@ class Reporter:
 
 
 class Lines(Reporter):
-    """Writes for programs, on stdout, what a reporter would show: each thing that happens is a JSON document on a line."""
+    """Writes for programs, on stdout, what a reporter would show: a JSON document on a line for each thing."""
 
     def __init__(self) -> None:
         super().__init__(sys.stdout)
