@@ -25,8 +25,7 @@ from stackhand.cli.reporter import Lines, Reporter, StepReport
 from stackhand.database import notes
 from stackhand.database.postgres import PostgreSQL
 from stackhand.infrastructure.store import Store
-from stackhand.redaction import Redactor, known, patterns
-from stackhand.redaction.former import Former
+from stackhand.redaction import Former, Redactor, known, patterns
 from stackhand.redaction.known import Known
 from stackhand.release.images import provenance
 from stackhand.release.stages import report
