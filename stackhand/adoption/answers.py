@@ -116,8 +116,4 @@ def _account(default: str) -> str:
 
 
 def _line(question: str, default: str) -> str:
-    console.notify(f"{question}{f' [{default}]' if default else ''}:")
-    try:
-        return input().strip() or default
-    except EOFError:
-        return default
+    return console.ask(f"{question}{f' [{default}]' if default else ''}:") or default

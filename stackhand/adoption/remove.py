@@ -50,9 +50,8 @@ def remove(*, yes: bool) -> None:
     ignored = repository.unignore(PROJECT)
     kept = f"; kept, because somebody edited it: {', '.join(edited)}" if edited else ""
     kept += "; .env stays, with its line in .gitignore: it may have what only you know" if ignored else ""
-    kept += (
-        f"; {', '.join(map(str, left.data))} stays, with its data: docker compose down --volumes" if left.data else ""
-    )
+    data = ", ".join(map(str, left.data))
+    kept += f"; {data} stays, with its data: docker compose down --volumes" if data else ""
     console.write(f"Stackhand is removed from {PROJECT.name}{kept}")
     _remove_state(State(PROJECT).directory)
 

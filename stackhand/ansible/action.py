@@ -182,7 +182,7 @@ def check_options(given: Mapping[str, Any], steps: Iterable[tuple[str, type[Step
     }
     for name, value in given.items():
         if name in known:
-            if not _is_template(value):
+            if not (isinstance(value, str) and "{{" in value):  # a template, which Ansible evaluates first
                 _converted(known[name], value, name)
         elif name.partition("_")[0] in FORMER | {prefix for prefix, _ in steps}:
             raise _wrong(
@@ -190,11 +190,6 @@ def check_options(given: Mapping[str, Any], steps: Iterable[tuple[str, type[Step
                 f"its options: {', '.join(sorted(known)) or 'none'}",
                 _meant(name, known),
             )
-
-
-def _is_template(value: Any) -> bool:
-    """Whether Ansible evaluates a value before a step gets it."""
-    return isinstance(value, str) and "{{" in value
 
 
 def _meant(name: str, known: Iterable[str]) -> str:

@@ -191,6 +191,15 @@ def has_unicode() -> bool:
     return "utf" in chosen.lower() or "utf" in locale.getpreferredencoding(False).lower()
 
 
+def ask(text: str) -> str:
+    """Ask on stderr, for stdout may have JSON, and return what is typed; nothing where the input ends."""
+    notify(text)
+    try:
+        return input().strip()
+    except EOFError:
+        return ""
+
+
 def confirm(warning: str, name: str) -> None:
     """Let the user type a name before something is lost.
 
@@ -199,12 +208,7 @@ def confirm(warning: str, name: str) -> None:
     """
     if not sys.stdin.isatty():
         raise Failure(f"{warning}.", next="repeat the command with --yes to confirm", code=ExitCode.USAGE)
-    notify(f"{warning}.\nType {name} to confirm:")  # no result of the verb: stdout may have JSON
-    try:
-        typed = input().strip()
-    except EOFError:
-        typed = ""
-    if typed != name:
+    if ask(f"{warning}.\nType {name} to confirm:") != name:
         raise Failure("Cancelled: the name was not typed, and nothing was done.", code=ExitCode.FAILED)
 
 

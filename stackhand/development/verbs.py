@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Sequence
 from pathlib import Path
 
 from stackhand.cli import console
@@ -17,6 +16,7 @@ from stackhand.system import program
 from stackhand.system.roots import CONTENT
 
 PYTHON = sys.executable
+BIN = Path(PYTHON).parent
 COMPILE = [PYTHON, "-m", "uv", "pip", "compile", "--universal", "--generate-hashes", "--no-annotate", "--quiet"]
 COMPILE_AS = ["--custom-compile-command", "./inv lock"]
 TOOLKIT = ["--python-version", "3.11"]
@@ -48,17 +48,13 @@ CHECKS = {
     "ruff": [PYTHON, "-m", "ruff", "check", "."],
     "format": [PYTHON, "-m", "ruff", "format", "--check", "--diff", "."],
     "mypy": [PYTHON, "-m", "mypy"],
-    "imports": [str(Path(PYTHON).with_name("lint-imports")), "--no-logo"],
-    "codespell": [str(Path(PYTHON).with_name("codespell")), "."],
+    "imports": [f"{BIN}/lint-imports", "--no-logo"],
+    "codespell": [f"{BIN}/codespell", "."],
     "yamllint": [PYTHON, "-m", "yamllint", "--strict", "."],
     "ansible-lint": [PYTHON, "-m", "ansiblelint", "--offline", "-q"],
-    "shellcheck": [str(Path(PYTHON).with_name("shellcheck")), *SCRIPTS],
-    "actionlint": [
-        str(Path(PYTHON).with_name("jactionlint")),
-        f"--shellcheck={Path(PYTHON).with_name('shellcheck')}",
-        "--strict-exit",
-    ],
-    "zizmor": [str(Path(PYTHON).with_name("zizmor")), "--offline", "--quiet", ".github/workflows"],
+    "shellcheck": [f"{BIN}/shellcheck", *SCRIPTS],
+    "actionlint": [f"{BIN}/jactionlint", f"--shellcheck={BIN}/shellcheck", "--strict-exit"],
+    "zizmor": [f"{BIN}/zizmor", "--offline", "--quiet", ".github/workflows"],
 }
 """The linters, by name: what to run in the checkout."""
 
@@ -115,7 +111,7 @@ def check_style() -> None:
     for name, command in CHECKS.items():
         reporter.task(name)
         began = time.monotonic()
-        result = _run(command)
+        result = program.run(command, folder=CONTENT)
         seconds = time.monotonic() - began
         if result.returncode == 0:
             reporter.step(StepReport(name, "passed", seconds), changed=True)
@@ -191,7 +187,3 @@ def _install() -> None:
     code = subprocess.run(["sh", str(CONTENT / "inv"), "--install-development"], cwd=CONTENT, check=False).returncode
     if code != 0:
         raise Exit(ExitCode.FAILED)
-
-
-def _run(args: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return program.run(args, folder=CONTENT)

@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-from stackhand.tasks import lean_invoke  # noqa: F401 - before whatever imports Invoke
+from stackhand.tasks.verb import Verb  # before whatever else imports Invoke
 
 # isort: split
 from invoke.collection import Collection
 
 from stackhand.system.roots import DEVELOPING
 from stackhand.tasks import cloud, db, development, environment, local
-from stackhand.tasks.verb import Verb
 
 
 def _namespace(name: str, about: str, *verbs: Verb) -> Collection:
