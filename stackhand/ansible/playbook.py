@@ -69,20 +69,18 @@ def run(
     playbook: str,
     variables: Mapping[str, Any],
     *,
-    stream: IO[str],
+    reporter: Reporter,
     lock: int | None,
     interrupted: Callable[[Failure | None], Failure],
-    reporter: Reporter | None = None,
 ) -> Outcome:
     """Run a playbook to its end.
 
     Args:
         playbook: its name, without folder and ending.
         variables: Ansible's extra variables.
-        stream: where its steps are shown.
+        reporter: shows its steps.
         lock: the descriptor of `State.lock`, which the playbook shares.
         interrupted: returns what to say when the user interrupts it, from what the playbook said of that itself.
-        reporter: what shows them there; without one, that of people.
 
     Raises:
         Failure: a task failed, Ansible itself did, or the user interrupted it.
@@ -91,7 +89,6 @@ def run(
     log_path = state.logs / f"playbook-{playbook}.log"
     began = time.monotonic()
     outcome = Outcome()
-    reporter = reporter or Reporter(stream)
     state.make()
     reading, writing = os.pipe()
     with log_path.open("wb") as log, os.fdopen(reading, encoding="utf-8") as events:
