@@ -19,6 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+import msgspec
+
 from stackhand.ansible.events import EVENTS
 from stackhand.cli import packages
 from stackhand.cli.failure import Failure
@@ -38,6 +40,13 @@ CLOUD = LEASED | {"plan"}
 BESIDE = "stackhand.release.heartbeat"
 """What keeps a lease: a module, which takes as long to load as Ansible does."""
 HELP = {"--help", "-h"}
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What the process that waits is told to become: the arguments of ansible-playbook, and its whole environment."""
+
+    arguments: list[str]
+    environment: dict[str, str]
 
 
 def command(playbook: str, variables: Mapping[str, Any]) -> list[str]:
@@ -85,10 +94,10 @@ def start(
     environment = {**inherited.environment("ansible"), **_own(state)}
     if _ahead and (playbook in CLOUD) == (_ahead[0][2] in CLOUD):
         child, connection, _ = _ahead.pop()
-        message = {"arguments": _arguments(playbook, variables), "environment": environment}
+        request = Request(_arguments(playbook, variables), environment)
         with connection, suppress(OSError):  # it has ended: as if it had never been
             socket.send_fds(connection, [b"\n"], [log.fileno(), *shared])
-            connection.sendall(json.dumps(message).encode())
+            connection.sendall(json.dumps(msgspec.structs.asdict(request)).encode())
             return child
         child.wait()
     return subprocess.Popen(
@@ -113,7 +122,7 @@ def await_playbook(descriptor: int) -> None:
         first, shared, _, _ = socket.recv_fds(connection, 1, 3)
         content = b"".join(iter(lambda: connection.recv(1 << 16), b"")) if first else b""
     try:
-        message = json.loads(content)
+        request = msgspec.convert(json.loads(content), Request)  # msgspec's own JSON has no bytes that are not UTF-8
     except ValueError:
         raise SystemExit(0) from None
     log, events = shared[:2]  # a third is the lock, which we hold as long as we run
@@ -121,8 +130,8 @@ def await_playbook(descriptor: int) -> None:
         os.dup2(log, output)
     os.close(log)
     os.environ.clear()
-    os.environ.update({**message["environment"], EVENTS: str(events)})
-    sys.argv[1:] = message["arguments"]
+    os.environ.update({**request.environment, EVENTS: str(events)})
+    sys.argv[1:] = request.arguments
 
 
 _ahead: list[tuple[subprocess.Popen[bytes], socket.socket, str]] = []
