@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 from stackhand.cli import console
@@ -111,7 +112,7 @@ def check_style() -> None:
     for name, command in CHECKS.items():
         reporter.task(name)
         began = time.monotonic()
-        result = program.run(command, folder=CONTENT)
+        result = _run(command)
         seconds = time.monotonic() - began
         if result.returncode == 0:
             reporter.step(StepReport(name, "passed", seconds), changed=True)
@@ -187,3 +188,7 @@ def _install() -> None:
     code = subprocess.run(["sh", str(CONTENT / "inv"), "--install-development"], cwd=CONTENT, check=False).returncode
     if code != 0:
         raise Exit(ExitCode.FAILED)
+
+
+def _run(args: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return program.run(args, folder=CONTENT)
