@@ -84,12 +84,7 @@ class Classified(msgspec.Struct, frozen=True):
 
 
 def classify(stack: Stack, entries: Mapping[str, Mapping[str, Any]]) -> list[Classified]:
-    """Return what the services are, in the order of their start.
-
-    Args:
-        stack: the services.
-        entries: the same as Compose resolved them, for what the model does not keep.
-    """
+    """Return what the services are, in the order of their start; `entries` are the same as Compose resolved them."""
     images = {name: _image(service, entries[name], stack.root) for name, service in stack.services.items()}
     databases = [each for each in stack.services.values() if each.server == "postgres"]
     services = stack.services.values()

@@ -19,10 +19,7 @@ WITHIN = 30.0
 
 
 def eject(part: str) -> None:
-    """Copy a part of the content into the project.
-
-    Args:
-        part: one of PARTS.
+    """Copy a part of the content, one of PARTS, into the project.
 
     Raises:
         Failure: there is no such part, it is in the project already, or it cannot be copied.

@@ -61,13 +61,7 @@ class Written(msgspec.Struct, frozen=True):
 
 
 def files(stack: Stack, services: Sequence[Classified], answers: Answers, git: GitRepository) -> list[File]:
-    """Return the files, all but the lock.
-
-    Args:
-        stack: the services, as the project's own Compose files have them.
-        services: as they were classified.
-        answers: what is to be in the files beyond that.
-        git: the repository, at whose top the workflow lies.
+    """Return the files, all but the lock, for a stack as the project's own Compose files have it.
 
     Raises:
         Failure: the stack lacks what the status service needs.
@@ -135,13 +129,7 @@ def replace(root: Path, file: File) -> None:
 
 
 def overlay(services: Sequence[Classified], files: Sequence[str], added: Overlay | None = None) -> str:
-    """Return the overlay.
-
-    Args:
-        services: all of them.
-        files: the Compose files that it is laid over.
-        added: services of ours.
-    """
+    """Return the overlay of all services over some Compose files, with services of ours added."""
     blocks = ["\n".join(block(each)) for each in services]
     blocks += [added.services.strip("\n"), added.secrets.strip("\n")] if added else []
     empty = all(line.startswith("  #") for block in blocks for line in block.splitlines())

@@ -68,13 +68,7 @@ class InitReport(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def init(*, yes: bool, json: bool, status: bool, example: bool) -> None:
-    """Look at the services of this project, and write the files that Stackhand needs.
-
-    Args:
-        yes: ask nothing.
-        json: one document on stdout instead of a table; asks nothing.
-        status: add the status service and its page.
-        example: begin with the example stack, in an empty folder.
+    """Look at the services of this project, and write the files that Stackhand needs; with JSON, nothing is asked.
 
     Raises:
         Failure: there is no Compose file, or Compose rejects it; or a file cannot be written.

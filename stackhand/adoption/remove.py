@@ -25,9 +25,6 @@ DOTENV = ".env"
 def remove(*, yes: bool) -> None:
     """Remove what Stackhand has generated, and leave the project as it was.
 
-    Args:
-        yes: do not ask for the project's name first.
-
     Raises:
         Failure: this project has not adopted Stackhand, or its stack is up.
     """

@@ -62,13 +62,7 @@ STEPS: Sequence[UpgradeStep] = (MoveEnvironments(),)
 
 
 def between(before: str, after: str, steps: Iterable[UpgradeStep] = STEPS) -> list[UpgradeStep]:
-    """Return the steps from one version to another, in the order of their versions.
-
-    Args:
-        before: the version that the project has run; empty for one that is not known, from which all count.
-        after: the version that it is to run.
-        steps: all that there are.
-    """
+    """Return the steps from one version to another, in their order; where the first is not known, all count."""
     first = Version(before) if before else None
     wanted = [each for each in steps if not first or base(Version(each.version)) > base(first)]
     wanted = [each for each in wanted if base(Version(each.version)) <= base(Version(after))]
@@ -81,13 +75,7 @@ def base(version: Version) -> Version:
 
 
 def renew(before: str, old: Path, requirement: str, *, check: bool) -> list[str]:
-    """Bring the project to this version, and return a sentence on each thing that was done.
-
-    Args:
-        before: the version that it has run.
-        old: the content of that version, from which ejected parts were copied.
-        requirement: this version's, with its hashes.
-        check: change nothing.
+    """Bring the project to this version, or with `check` do nothing, and return a sentence on each thing that is done.
 
     Raises:
         Failure: a file cannot be written, or Compose rejects the project's files.

@@ -28,11 +28,7 @@ INSTALLED_WITHIN = 600.0
 
 
 def upgrade(*, to: str, dry_run: bool) -> None:
-    """Raise the pin, and renew what was generated.
-
-    Args:
-        to: a version, or the path or URL of a wheel; empty for the newest version of the package index.
-        dry_run: show what would be done, and change nothing.
+    """Raise the pin to a version or a wheel, by default the newest of the package index, and renew what was generated.
 
     Raises:
         Failure: the project has no lock, the version is older than its own, or it cannot be installed.

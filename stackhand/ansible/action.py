@@ -97,11 +97,7 @@ class Action(ActionBase):  # type: ignore[misc]
 
     @abstractmethod
     def act(self, options: Any, *, check: bool) -> Result:
-        """Do the work.
-
-        Args:
-            options: the step's own `Options`.
-            check: change nothing, and say whether anything would be changed.
+        """Do the work, or with `check` change nothing, and say whether anything is or would be changed.
 
         Raises:
             Failure: with what the user reads.
@@ -144,12 +140,6 @@ def _failed(failure: Failure) -> dict[str, Any]:
 def convert_options(kind: type[Kind], given: Mapping[str, Any], step: str, prefix: str) -> Kind:
     """Return a step's options from what its task and the variables give.
 
-    Args:
-        kind: the struct that declares them.
-        given: the values by the fields' names.
-        step: its name.
-        prefix: what stands before an option's name where it is a variable.
-
     Raises:
         Failure: an option is unknown, missing or of the wrong type.
     """
@@ -165,14 +155,12 @@ def convert_options(kind: type[Kind], given: Mapping[str, Any], step: str, prefi
 
 
 def check_options(given: Mapping[str, Any], steps: Iterable[tuple[str, type[StepOptions]]]) -> None:
-    """Refuse what somebody gives a playbook, before its first step, when no step takes it or its type is wrong.
+    """Refuse extra variables of a playbook, before its first step, which no step takes or whose type is wrong.
 
-    Args:
-        given: the extra variables.
-        steps: prefix and options of each step of the playbook.
+    Each step is told by its prefix and its options.
 
     Raises:
-        Failure: it is unknown, or of the wrong type.
+        Failure: one is unknown, or of the wrong type.
     """
     known = {
         f"{prefix}_{field.name}": field

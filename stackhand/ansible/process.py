@@ -55,12 +55,7 @@ def command(playbook: str, variables: Mapping[str, Any]) -> list[str]:
 
 
 def begin(words: Sequence[str], folder: Path = PROJECT) -> None:
-    """Have a process load Ansible where the verb of a command line will probably need it; see `start`.
-
-    Args:
-        words: of the command line.
-        folder: of the project.
-    """
+    """Have a process load Ansible where the verb of a command line will probably need it; see `start`."""
     verb = next((word for word in words if not word.startswith("-")), "")
     ours = IS_CHECKOUT or roots.VARIABLE in os.environ  # else the project's own version may run in our place
     if verb in NEEDS.keys() | CLOUD and ours and HELP.isdisjoint(words):
@@ -165,11 +160,6 @@ class Beside(NamedTuple):
     """A process that loads beside Ansible, and then waits for a line on its stdin; it ends where none comes.
 
     Not a `Popen`: the worker that writes the line is a fork of the process that started it.
-
-    Args:
-        pid: its own.
-        stdin: what is written to it.
-        stdout: what it writes.
     """
 
     pid: int

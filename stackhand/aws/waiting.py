@@ -77,11 +77,9 @@ SOONEST, PART = 0.25, 0.1
 
 
 def pause(waited: float, longest: float) -> float:
-    """Return the seconds before the next look: what is done soon is seen soon, and what takes minutes is not asked for.
+    """Return the seconds before the next look, `longest` at most, after so many seconds since the first one.
 
-    Args:
-        waited: seconds since the first look.
-        longest: seconds at most.
+    What is done soon is seen soon, and what takes minutes is not asked for.
     """
     return min(longest, max(SOONEST, waited * PART))
 

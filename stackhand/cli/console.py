@@ -213,12 +213,7 @@ def confirm(warning: str, name: str) -> None:
 
 
 def defect(doing: str, error: Exception) -> Failure:
-    """Keep the traceback of an error, and return the failure that says where.
-
-    Args:
-        doing: the verb or the step that met it.
-        error: what was met.
-    """
+    """Keep the traceback of an error that a verb or a step met, and return the failure that says where."""
     from stackhand import redaction  # which reads YAML, and there is rarely a defect
     from stackhand.project import private
 

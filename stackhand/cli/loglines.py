@@ -32,13 +32,7 @@ TIMES = (
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a log.
-
-    Args:
-        service: who said it.
-        text: what.
-        at: when; a line without a time has that of the line before it.
-    """
+    """One line of a log: who said what, and when; a line without a time has that of the line before it."""
 
     service: str
     text: str
@@ -103,11 +97,7 @@ def time_of(text: str) -> datetime | None:
 
 
 class Follower:
-    """Reads what is added to a file, also when it is rotated away or made only later.
-
-    Args:
-        path: the file; what it holds now is not read.
-    """
+    """Reads what is added to a file from now on, also when it is rotated away or made only later."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

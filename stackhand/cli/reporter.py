@@ -43,11 +43,7 @@ class StepReport(msgspec.Struct, omit_defaults=True):
 
 
 class Reporter:
-    """Shows the steps of a playbook as they happen.
-
-    Args:
-        stream: where to; a terminal gets colours and a live last line.
-    """
+    """Shows the steps of a playbook as they happen; a terminal gets colours and a live last line."""
 
     def __init__(self, stream: IO[str]) -> None:
         self.stream = stream

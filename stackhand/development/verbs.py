@@ -61,11 +61,7 @@ CHECKS = {
 
 
 def test(*, fast: bool, only: str) -> None:
-    """Run the tests.
-
-    Args:
-        fast: without those that start a whole stack.
-        only: an expression for pytest's -k.
+    """Run the tests; `fast` without those that start a whole stack, `only` those of an expression for pytest's -k.
 
     Raises:
         Failure: tests failed; pytest has said which.
@@ -83,11 +79,7 @@ def test(*, fast: bool, only: str) -> None:
 
 
 def check(*, mutation: bool, vulnerabilities: bool) -> None:
-    """Run the linters, or another check.
-
-    Args:
-        mutation: change the code instead, and count what the tests notice.
-        vulnerabilities: look the packages of the lock files up instead.
+    """Run the linters, or instead count which changes of the code the tests notice, or look up the locked packages.
 
     Raises:
         Failure: something was found.
@@ -165,10 +157,7 @@ def bench(name: str) -> None:
 
 
 def lock(*, upgrade: bool) -> None:
-    """Compile pyproject.toml into the lock files.
-
-    Args:
-        upgrade: take the newest versions that pyproject.toml allows.
+    """Compile pyproject.toml into the lock files; with `upgrade`, of the newest versions that it allows.
 
     Raises:
         Failure: versions cannot be found that go together.

@@ -42,14 +42,7 @@ EDGE = re.compile(r"-[A-Za-z](?=\w)|[^A-Za-z0-9]")
 
 
 class Fingerprint(msgspec.Struct, frozen=True):
-    """What is kept of a secret.
-
-    Args:
-        name: its name.
-        length: its characters.
-        blank: whether there is white space in it.
-        digest: keyed with what only this checkout has.
-    """
+    """What is kept of a secret; `blank`: it has white space, and the digest is keyed with what this checkout has."""
 
     name: str
     length: int
@@ -69,9 +62,6 @@ class Former:
 
     Of a password that somebody may guess it has 16 bits: too few to try guesses against it, and enough to find it in a
     log.
-
-    Args:
-        root: the checkout.
     """
 
     def __init__(self, root: Path) -> None:
@@ -140,12 +130,7 @@ class Former:
 
 
 class Redactor:
-    """Replaces secrets by their names.
-
-    Args:
-        secrets: those that are known.
-        former: those that were; None: they are not looked for.
-    """
+    """Replaces secrets by their names: those that are known and, if it is told of them, those that were."""
 
     def __init__(self, secrets: Known, former: Former | None = None) -> None:
         self.secrets, self.former = secrets, former
@@ -175,13 +160,7 @@ class Redactor:
         return _replaced(text, self._spans(text, names=False))
 
     def data(self, value: Any, *, name: str = "", names: bool = True) -> Any:
-        """Return JSON's data with all its texts redacted.
-
-        Args:
-            value: the data.
-            name: the key that it stands behind.
-            names: whether names and fingerprints count.
-        """
+        """Return JSON's data with all its texts redacted; without `names`, names and fingerprints do not count."""
         match value:
             case str() if names and value and (patterns.is_secret(name) or name in self.secrets.names):
                 return _placeholder(name)

@@ -54,10 +54,9 @@ def arguments() -> list[Argument]:
 
 
 def apply(given: Mapping[str, Sequence[str]]) -> str:
-    """Have this run, and all that it starts, use what was given, and return a sentence that says so.
+    """Have this run, and all that it starts, use the values of each flag, and return a sentence that says so.
 
-    Args:
-        given: the values of each flag; files are relative to the working directory.
+    Files are relative to the working directory.
 
     Raises:
         ParseError: one of the files is not there.
@@ -92,13 +91,7 @@ def _paths(given: Sequence[str], flag: str) -> list[str]:
 
 
 def explain(error: ParseError, typed: Sequence[str], verbs: Mapping[str, Collection[str]]) -> str:
-    """Return what is wrong with a command line, and what to type instead.
-
-    Args:
-        error: what the parser said.
-        typed: the words behind `./inv`.
-        verbs: the flags of every verb.
-    """
+    """Return what is wrong with a command line, and what to type instead, by the flags of every verb."""
     message = str(error)
     verb = getattr(error.context, "name", None) or next((word for word in typed if word in verbs), "")
     if match := MISSING.fullmatch(message):
