@@ -20,14 +20,14 @@ from stackhand.cli.failure import ExitCode, Failure
 TAIL_BYTES = 1024 * 1024
 
 TIMES = (
-    (
-        re.compile(r"^(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?)([+-]\d\d:?\d\d)?"),
-        "%Y-%m-%d %H:%M:%S",
-    ),  # PostgreSQL, ISO
-    (re.compile(r"^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d)()"), "%Y/%m/%d %H:%M:%S"),  # nginx
-    (re.compile(r"^\d+:\w (\d\d \w{3} \d{4} \d\d:\d\d:\d\d(?:\.\d+)?)()"), "%d %b %Y %H:%M:%S"),  # Redis
+    (re.compile(r"^(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?)([+-]\d\d:?\d\d)?"), "%Y-%m-%d %H:%M:%S"),
+    (re.compile(r"^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d)()"), "%Y/%m/%d %H:%M:%S"),
+    (re.compile(r"^\d+:\w (\d\d \w{3} \d{4} \d\d:\d\d:\d\d(?:\.\d+)?)()"), "%d %b %Y %H:%M:%S"),
 )
-"""How a line may begin: its time, and its offset; without one it is UTC, which both engines have the servers write."""
+"""How a line of PostgreSQL (or ISO), nginx and Redis may begin: its time, and its offset.
+
+Without one it is UTC, which both engines have the servers write.
+"""
 
 
 @dataclass(frozen=True)

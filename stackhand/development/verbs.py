@@ -73,8 +73,7 @@ def test(*, fast: bool, only: str) -> None:
         args += ["-m", "not slow"]
     if only:
         args += ["-k", only]
-    code = subprocess.run(args, cwd=CONTENT, check=False).returncode
-    if code != 0:
+    if program.show(args, folder=CONTENT) != 0:
         raise Exit(ExitCode.FAILED)
 
 
@@ -142,7 +141,7 @@ def check_mutation() -> None:
 
 def _seeded() -> int:
     """Make each seeded mistake in terraform/, show which are noticed, and return an exit code."""
-    return subprocess.run([PYTHON, "-m", "tests.oracles"], cwd=CONTENT, check=False).returncode
+    return program.show([PYTHON, "-m", "tests.oracles"], folder=CONTENT)
 
 
 def bench(name: str) -> None:
@@ -152,7 +151,7 @@ def bench(name: str) -> None:
         Failure: it could not be finished.
     """
     _install()
-    if subprocess.run([PYTHON, "-m", f"bench.{name}"], cwd=CONTENT, check=False).returncode != 0:
+    if program.show([PYTHON, "-m", f"bench.{name}"], folder=CONTENT) != 0:
         raise Failure(f"The measurement {name} did not finish.")
 
 
@@ -174,8 +173,7 @@ def lock(*, upgrade: bool) -> None:
 
 def _install() -> None:
     """Have the packages of requirements-dev.lock: `./inv` knows how, and says so when it cannot."""
-    code = subprocess.run(["sh", str(CONTENT / "inv"), "--install-development"], cwd=CONTENT, check=False).returncode
-    if code != 0:
+    if program.show(["sh", str(CONTENT / "inv"), "--install-development"], folder=CONTENT) != 0:
         raise Exit(ExitCode.FAILED)
 
 

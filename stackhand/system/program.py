@@ -89,7 +89,7 @@ def follow(
     return child.returncode
 
 
-def show(args: Sequence[str | Path], *, environment: Mapping[str, str], folder: Path) -> int:
+def show(args: Sequence[str | Path], *, environment: Mapping[str, str] | None = None, folder: Path) -> int:
     """Run a program whose output is for the user as it is, and return its exit code."""
     return subprocess.run(args, env=environment, cwd=folder, check=False).returncode
 

@@ -103,11 +103,8 @@ class Inv(Program):
         """Print how one verb is called, what it does, and its flags."""
         context = self.parser.contexts[name]
         needed = [each.name for each in context.positional_args if each.kind is not list]
-        words = [
-            COMMAND,
-            name,
-            *(f"-e {each.upper()}" if each == commandline.ENVIRONMENT else each.upper() for each in needed),
-        ]
+        words = [COMMAND, name]
+        words += [f"-e {each.upper()}" if each == commandline.ENVIRONMENT else each.upper() for each in needed]
         words += ["[SERVICE ...]"] if _takes_names(context) else []
         flags = context.help_tuples()
         words += ["[options]"] if flags else []
