@@ -58,7 +58,6 @@ def upgrade(*, to: str, dry_run: bool) -> None:
 
 
 def _requirement(to: str, lock: str) -> str:
-    """Return what is asked for as a requirement."""
     if to.endswith(".whl") and Path(to).exists():
         return f"stackhand @ {Path(to).resolve().as_uri()}"
     if "://" in to:

@@ -229,7 +229,6 @@ def _never_evaluated(value: Any) -> Any:
 
 
 def _own(state: State) -> dict[str, str]:
-    """Return what we add to what a playbook inherits."""
     return {
         roots.VARIABLE: str(PROJECT),
         "ANSIBLE_HOME": str(state.directory / "ansible"),

@@ -59,7 +59,6 @@ def _routes(original: Callable[..., Any], text: bytes | str, name: Any) -> Any:
 
 
 def _definitions(original: Callable[..., Any], stream: IO[bytes]) -> Any:
-    """Return the definitions of Ansible's settings."""
     content = stream.read()
     return parsed(content, partial(original, content))
 

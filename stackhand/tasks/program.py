@@ -211,7 +211,6 @@ class Inv(Program):
 
 
 def _takes_names(context: ParserContext) -> bool:
-    """Whether a verb takes the names of services as words."""
     return "service" in context.args and context.args["service"].kind is list
 
 
