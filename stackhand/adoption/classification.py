@@ -77,11 +77,6 @@ class Classified(msgspec.Struct, frozen=True):
     migrate: str = ""
     notes: tuple[str, ...] = ()
 
-    @property
-    def on_aws(self) -> bool:
-        """Whether it gets an `x-aws`: what is built here, and the servers that AWS runs."""
-        return self.built or bool(self.managed)
-
 
 def classify(stack: Stack, entries: Mapping[str, Mapping[str, Any]]) -> list[Classified]:
     """Return what the services are, in the order of their start; `entries` are the same as Compose resolved them."""

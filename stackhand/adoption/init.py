@@ -80,7 +80,7 @@ def init(*, yes: bool, json: bool, status: bool, example: bool) -> None:
     git = repository.of(PROJECT)
     if not json:
         _show(stack, services)
-    before = pin.read(PROJECT)
+    before = pin.read()
     answers = (before and pin.answers(before)) or defaults(stack, services, git)
     if not (yes or json or before) and sys.stdin.isatty():
         ask(services, stack, answers)
@@ -88,7 +88,7 @@ def init(*, yes: bool, json: bool, status: bool, example: bool) -> None:
     services = [answered(each, answers) for each in services]
     notes = [note for each in services for note in each.notes if each.name not in answers.health]
     notes += _notes(services, git) + ([statusservice.LOCAL] if answers.status else [])
-    report = _write(stack, services, answers, before, notes)
+    report = _write(stack, services, answers, git, before, notes=notes)
     if json:
         console.document(report)
     else:
@@ -171,9 +171,11 @@ def _row_of(service: Classified) -> ServiceRow:
     return ServiceRow(service.name, service.kind, health, without, aws)
 
 
-def _write(stack: Stack, services: Sequence[Classified], answers: Answers, before: str, notes: list[str]) -> InitReport:
+def _write(
+    stack: Stack, services: Sequence[Classified], answers: Answers, git: GitRepository, before: str, *, notes: list[str]
+) -> InitReport:
     """Write what is not there yet, the lock last, and return what was created and what stays."""
-    wanted = files.files(stack, services, answers, repository.of(PROJECT))
+    wanted = files.files(stack, services, answers, git)
     records = pin.recorded(before)
     foreign = [each.path for each in wanted if pin.state(PROJECT, each.path, records) == "foreign"]
     done = files.write(PROJECT, wanted)
@@ -181,7 +183,7 @@ def _write(stack: Stack, services: Sequence[Classified], answers: Answers, befor
     records |= {path: pin.digest(texts[path]) for path in done.created}
     added, to_add = _extend(services, answers, texts[OVERLAY], records)
     created = list(done.created)
-    own, packages = (before, "") if before else (pin.hashed(pin.requirement()), pin.packages(CONTENT))
+    own, packages = (before, "") if before else (pin.hashed(pin.requirement()), pin.packages())
     text = pin.text(own, packages, answers, records)
     if text != before:
         files.replace(PROJECT, File(LOCK, text))

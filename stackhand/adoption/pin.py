@@ -20,7 +20,7 @@ from stackhand.adoption.answers import Answers
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import inherited
 from stackhand.system import program
-from stackhand.system.roots import CONTENT, IS_CHECKOUT, LOCK
+from stackhand.system.roots import CONTENT, IS_CHECKOUT, LOCK, PROJECT
 
 HEAD = """\
 # The version of Stackhand that ./inv runs here, with the hashes of its packages. Commit it; ./inv upgrade changes it.
@@ -46,10 +46,10 @@ def requirement() -> str:
     return f"stackhand @ {url}" if url else f"stackhand=={distribution.version}"
 
 
-def read(root: Path) -> str:
-    """Return the text of a project's lock; nothing where there is none."""
+def read() -> str:
+    """Return the text of the project's lock; nothing where there is none."""
     try:
-        return (root / LOCK).read_text(encoding="utf-8")
+        return (PROJECT / LOCK).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return ""
 
@@ -112,9 +112,9 @@ def state(root: Path, path: str, records: Mapping[str, str]) -> State:
     return "unedited" if digest(text) == records[path] else "edited"
 
 
-def packages(content: Path) -> str:
-    """Return the lock of a version's packages, which its content has."""
-    return (content / "requirements.lock").read_text(encoding="utf-8")
+def packages() -> str:
+    """Return the lock of this version's packages, which its content has."""
+    return (CONTENT / "requirements.lock").read_text(encoding="utf-8")
 
 
 def hashed(wanted: str) -> str:

@@ -23,7 +23,7 @@ from stackhand.cli import console, streams
 from stackhand.cli.failure import Failure
 from stackhand.cli.reporter import Reporter
 from stackhand.project import environments
-from stackhand.system.roots import CONTENT, LOCK, PROJECT
+from stackhand.system.roots import LOCK, PROJECT
 
 DIFF_LINES = 60
 
@@ -80,7 +80,7 @@ def renew(before: str, old: Path, requirement: str, *, check: bool) -> list[str]
     Raises:
         Failure: a file cannot be written, or Compose rejects the project's files.
     """
-    lock = pin.read(PROJECT)
+    lock = pin.read()
     done = [line for step in between(before, VERSION) for line in step.run(PROJECT, check=check)]
     stack, services = init.classified()
     git = repository.of(PROJECT)
@@ -89,7 +89,7 @@ def renew(before: str, old: Path, requirement: str, *, check: bool) -> list[str]
     for each in files.files(stack, services, answers, git):
         done += _renewed(each, records, check=check)
     done += eject.merge(old, check=check)
-    text = pin.text(requirement, pin.packages(CONTENT), answers, records)
+    text = pin.text(requirement, pin.packages(), answers, records)
     if not check:
         files.replace(PROJECT, File(LOCK, text))
     return [*done, f"{LOCK} names {VERSION} instead of {before}"]

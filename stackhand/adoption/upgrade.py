@@ -34,7 +34,7 @@ def upgrade(*, to: str, dry_run: bool) -> None:
         Failure: the project has no lock, the version is older than its own, or it cannot be installed.
         Exit: the renewal failed, and has said why.
     """
-    lock = pin.read(PROJECT)
+    lock = pin.read()
     if IS_CHECKOUT or not lock:
         what = f"There is no {LOCK} here whose version could be raised."
         raise Failure(what, next="stackhand init", code=ExitCode.USAGE)
