@@ -32,12 +32,7 @@ def up(
     from stackhand.local import verbs as local
 
     local.up(
-        engine=engine,
-        free_ports=free_ports,
-        copy_data=copy_data,
-        timeout=timeout,
-        json=json,
-        skip_hooks=skip_hooks,
+        engine=engine, free_ports=free_ports, copy_data=copy_data, timeout=timeout, json=json, skip_hooks=skip_hooks
     )
 
 
