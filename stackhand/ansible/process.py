@@ -42,7 +42,7 @@ BESIDE = "stackhand.release.heartbeat"
 HELP = {"--help", "-h"}
 
 
-class Request(msgspec.Struct, frozen=True):
+class PlaybookRequest(msgspec.Struct, frozen=True):
     """What the process that waits is told to become: the arguments of ansible-playbook, and its whole environment."""
 
     arguments: list[str]
@@ -89,7 +89,7 @@ def start(
     environment = {**inherited.environment("ansible"), **_own(state)}
     if _ahead and (playbook in CLOUD) == (_ahead[0][2] in CLOUD):
         child, connection, _ = _ahead.pop()
-        request = Request(_arguments(playbook, variables), environment)
+        request = PlaybookRequest(_arguments(playbook, variables), environment)
         with connection, suppress(OSError):  # it has ended: as if it had never been
             socket.send_fds(connection, [b"\n"], [log.fileno(), *shared])
             connection.sendall(json.dumps(msgspec.structs.asdict(request)).encode())
@@ -117,7 +117,9 @@ def await_playbook(descriptor: int) -> None:
         first, shared, _, _ = socket.recv_fds(connection, 1, 3)
         content = b"".join(iter(lambda: connection.recv(1 << 16), b"")) if first else b""
     try:
-        request = msgspec.convert(json.loads(content), Request)  # msgspec's own JSON has no bytes that are not UTF-8
+        request = msgspec.convert(
+            json.loads(content), PlaybookRequest
+        )  # msgspec's own JSON has no bytes that are not UTF-8
     except ValueError:
         raise SystemExit(0) from None
     log, events = shared[:2]  # a third is the lock, which we hold as long as we run

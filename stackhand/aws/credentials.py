@@ -125,13 +125,16 @@ def _not_retrieved(error: BaseException) -> Diagnosis:
 
 def _web_identity(error: BaseException) -> Diagnosis:
     """Say why a job's token is not taken for a role, as GitHub's are."""
-    file = os.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE", "")
-    role = os.environ.get("AWS_ROLE_ARN", "").rpartition("/")[2] or f"of profile {profile()}"
+    file, role = os.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE", ""), _role()
     if isinstance(error, OSError):
         remedy = "let the job write its token there" if file else f"correct web_identity_token_file of {profile()}"
         return _none("the token for a role of AWS cannot be read", error, remedy)
     trust = "compare the role's trust policy with the job: repository, branch, environment and audience"
     return _none(f"AWS refuses this job's token for the role {role}", error, trust)
+
+
+def _role() -> str:
+    return os.environ.get("AWS_ROLE_ARN", "").rpartition("/")[2] or f"of profile {profile()}"
 
 
 def _none(sentence: str, error: BaseException, remedy: str) -> Diagnosis:
