@@ -93,7 +93,7 @@ def snapshot(c: Context, environment: str, database: str = "", at: str = "") -> 
 @task(name="set", help={"environment": ENVIRONMENT, "name": "the variable; its value is read from stdin or a prompt"})
 def set_secret(c: Context, environment: str, name: str) -> None:
     """Store the value of a secret that you were given."""
-    from stackhand.infrastructure.secrets import secret_values as module
+    from stackhand.infrastructure import secret_values as module
 
     module.set_value(environment=environment, name=name)
 
@@ -101,7 +101,7 @@ def set_secret(c: Context, environment: str, name: str) -> None:
 @task(name="list", help={"environment": ENVIRONMENT, "json": "one JSON document on stdout"})
 def list_secrets(c: Context, environment: str, json: bool = False) -> None:
     """Show an environment's secrets, never their values."""
-    from stackhand.infrastructure.secrets import secret_values as module
+    from stackhand.infrastructure import secret_values as module
 
     module.show(environment=environment, json=json)
 
@@ -111,6 +111,6 @@ def list_secrets(c: Context, environment: str, json: bool = False) -> None:
 )
 def unset_secret(c: Context, environment: str, name: str, yes: bool = False) -> None:
     """Delete a secret that you were given."""
-    from stackhand.infrastructure.secrets import secret_values as module
+    from stackhand.infrastructure import secret_values as module
 
     module.unset(environment=environment, name=name, yes=yes)

@@ -76,12 +76,12 @@ def prepare(environment: Environment, stack: Stack, wanted: str, *, replace: boo
     Raises:
         Failure: there is no such snapshot, it does not fit, or a database is there already.
     """
-    named = {str(key).strip('"'): str(value) for key, value in (environment.variables.get(VARIABLE) or {}).items()}
+    named = {service: str(name) for service, name in existing.by_service(environment, VARIABLE).items()}
     known = databases(stack, environment)
     chosen = _chosen(environment, known, wanted) if wanted else {}
     notes, replaced, users = [], [], {}
     for service, name in {**named, **chosen}.items():
-        database = f"{environment.stack}-{environment.name}-{service}"
+        database = environment.resource(service)
         aws = stack.services[service].aws if service in stack.services else None
         if service not in known and isinstance(aws, Managed) and aws.serverless:
             notes.append(f"{database} is a cluster: {VARIABLE} names a cluster snapshot, which is not looked up here")
@@ -108,8 +108,8 @@ def make_way(terraform: Terraform, restore: Restore) -> list[str]:
     """Have the databases that give way leave a last snapshot, and return what there is to say of it."""
     stamp = f"before-restore-{datetime.now(UTC):{rds.STAMP}}"
     terraform.change(*restore.addresses, deletion_protection="false", destroying="true", final_snapshot=stamp)
-    prefix = f"{terraform.environment.stack}-{terraform.environment.name}"
-    return [f"snapshot of the current database: {prefix}-{name}-{stamp}" for name in restore.replaced]
+    databases = [terraform.environment.resource(name) for name in restore.replaced]
+    return [f"snapshot of the current database: {database}-{stamp}" for database in databases]
 
 
 def _chosen(environment: Environment, known: list[str], wanted: str) -> dict[str, str]:
@@ -119,7 +119,7 @@ def _chosen(environment: Environment, known: list[str], wanted: str) -> dict[str
         service = known[0]
     if not service:
         taken_of = rds.find(environment, name).database
-        service = next((each for each in known if re.search(rf"-{each}(-at-[0-9]+)?$", taken_of)), "")
+        service = next((each for each in known if re.search(rf"-{each.replace('_', '-')}(-at-[0-9]+)?$", taken_of)), "")
     if service not in known:
         raise Failure(
             f"There is no database to restore {name} into." if not service else f"There is no database {service!r}.",
@@ -239,8 +239,7 @@ def forget(store: Store) -> None:
     Raises:
         Failure: the bucket cannot be written.
     """
-    document = store.read(KEY)
-    if document:
+    if document := store.read(KEY):
         store.remove(KEY, etag=document.etag)
 
 
@@ -256,17 +255,16 @@ def require_finished(store: Store, chosen: Sequence[str]) -> None:
     if document is None:
         return
     unfinished = document.to(UnfinishedRestore)
-    others = [service for service in unfinished.snapshots if service not in chosen]
-    there = {service: _database(store.environment, service) for service in others}
-    missing = [service for service, each in there.items() if not _complete(unfinished, service, each)]
-    if missing:
-        raise _interrupted(store.environment, unfinished, missing[0], there[missing[0]])
+    for service in (each for each in unfinished.snapshots if each not in chosen):
+        database = _database(store.environment, service)
+        if not _complete(unfinished, service, database):
+            raise _interrupted(store.environment, unfinished, service, database)
     if not set(unfinished.snapshots) & set(chosen):
         store.remove(KEY, etag=document.etag)
 
 
 def _database(environment: Environment, service: str) -> Database | None:
-    return rds.find_database(environment, f"{environment.stack}-{environment.name}-{service}")
+    return rds.find_database(environment, environment.resource(service))
 
 
 def _resource_id(database: Database | None) -> str:
