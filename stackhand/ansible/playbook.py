@@ -26,6 +26,7 @@ from stackhand.cli.loglines import tail
 from stackhand.cli.reporter import Reporter
 from stackhand.project.hooks import Hooks
 from stackhand.project.state import State
+from stackhand.system import program
 from stackhand.system.roots import CONTENT, IS_CHECKOUT, PROJECT
 
 ENDS_WITHIN = 15.0
@@ -137,27 +138,21 @@ def continue_watched(show: Callable[[bytes], None], hooks: Hooks | None) -> None
 
 def _before(hooks: Hooks) -> None:
     """Run what comes before a playbook, which a signal ends too; end this process when it fails."""
-    handlers = _interruptible()
-    try:
-        hooks.before()
-    except Failure as failure:
-        streams.prepare()
-        hooks.failed(failure)
-        Reporter(sys.stdout).failure(failure)
-        os._exit(streams.finish(int(failure.code)))
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-
-
-def _interruptible() -> dict[int, Any]:
-    """Let both signals that end us interrupt us instead, and return how each was handled."""
-    return {each: signal.signal(each, signal.default_int_handler) for each in (signal.SIGINT, signal.SIGTERM)}
+    with program.handling(signal.default_int_handler):
+        try:
+            hooks.before()
+        except Failure as failure:
+            streams.prepare()
+            hooks.failed(failure)
+            Reporter(sys.stdout).failure(failure)
+            os._exit(streams.finish(int(failure.code)))
 
 
 def _watch_to_end(child: psutil.Process, reading: int, show: Callable[[bytes], None], hooks: Hooks | None) -> ExitCode:
     """Show a playbook to its end; return its exit code."""
     streams.prepare()
-    _interruptible()
+    for each in program.INTERRUPTS:
+        signal.signal(each, signal.default_int_handler)
     outcome, reporter = Outcome(), Reporter(sys.stdout)
     try:
         with os.fdopen(reading, encoding="utf-8") as events:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 
@@ -109,7 +110,7 @@ INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def handling(handler: Callable[[int, object], object], numbers: Iterable[int] = INTERRUPTS) -> Iterator[None]:
+def handling(handler: Callable[[int, FrameType | None], object], numbers: Iterable[int] = INTERRUPTS) -> Iterator[None]:
     """Have signals call a handler while a block runs; afterwards they do what they did before."""
     before = {each: signal.signal(each, handler) for each in numbers}
     try:

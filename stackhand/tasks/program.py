@@ -221,7 +221,7 @@ def main() -> None:
     inherited.drop_foreign()
     _hand_over(sys.argv[1:])
     code = _exit_code()
-    for number in (signal.SIGINT, signal.SIGTERM):  # too late: what was to be done is done, and told
+    for number in program.INTERRUPTS:  # too late: what was to be done is done, and told
         signal.signal(number, signal.SIG_IGN)
     sys.exit(streams.finish(code))
 
