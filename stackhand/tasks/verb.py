@@ -6,7 +6,7 @@ import signal
 import sys
 from contextlib import suppress
 from functools import partial
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import Any
 
 from stackhand.cli import console, streams
@@ -59,7 +59,7 @@ class Verb(Task):  # type: ignore[type-arg]
         Raises:
             InvokeExit: the verb failed; what there is to say has been said.
         """
-        signal.signal(signal.SIGTERM, _interrupt)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         with streams.finished():
@@ -109,10 +109,6 @@ class Verb(Task):  # type: ignore[type-arg]
             if each.name != "environment":  # -e means the same in every verb
                 each.names = tuple(name for name in each.names if name != "e")
         return arguments
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 task = partial(invoke_task, klass=Verb)
