@@ -1,4 +1,4 @@
-"""The verbs on the database."""
+"""The verbs on databases and caches."""
 
 from __future__ import annotations
 
@@ -79,3 +79,11 @@ def note(c: Context, incident: str, text: str, service: str | None = None) -> No
     from stackhand.database import verbs as database
 
     database.note(incident, text, service=service)
+
+
+@task(name="shell", help={"service": "the cache, where there are several"})
+def cache_shell(c: Context, service: str | None = None) -> None:
+    """Open a Redis client; it also reads standard input."""
+    from stackhand.database import cache
+
+    cache.shell(service=service)
