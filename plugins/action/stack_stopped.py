@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from stackhand.ansible import options
-from stackhand.ansible.action import Action, Result
+from stackhand.ansible.action import Action, Result, StepOptions
 from stackhand.cli.reporter import StepReport
 from stackhand.local import otherengine
-from stackhand.local.reports import DownReport
 
 
 class ActionModule(Action):
@@ -14,7 +12,7 @@ class ActionModule(Action):
 
     prefix = "stack"
 
-    class Options(options.Options):
+    class Options(StepOptions):
         """Its options.
 
         Args:
@@ -39,5 +37,5 @@ class ActionModule(Action):
         return Result(
             changed=changed or bool(stopped),
             step=StepReport("down", message + ("; data removed" if volumes else ""), notes=notes),
-            report=DownReport(stopped, volumes and not unknown, unknown),
+            report=otherengine.DownReport(stopped, volumes and not unknown, unknown),
         )

@@ -10,7 +10,7 @@ from typing import Any
 
 from stackhand.cli import console
 from stackhand.database import choice
-from stackhand.local import readiness
+from stackhand.local import status
 from stackhand.local.engines import login
 from stackhand.project import inherited
 
@@ -20,15 +20,12 @@ CLIENTS = ("valkey-cli", "redis-cli")
 def shell(*, service: str | None) -> None:
     """Become redis-cli where there is one; else read commands from standard input and print the answers.
 
-    Args:
-        service: the cache, where there are several.
-
     Raises:
         Failure: the stack does not run, or has no such server, or several.
     """
     engine = choice.engine()
     service_named = choice.choose(engine.stack, "cache.shell", service, [choice.CACHE])
-    readiness.require(engine, service_named)
+    status.require(engine, service_named)
     port, password = service_named.port, login.of_cache(service_named)
     if port is None:
         argv, environment = engine.cache_client(service_named)

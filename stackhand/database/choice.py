@@ -10,7 +10,7 @@ from stackhand.database.mongodb import MongoDB
 from stackhand.database.mysql import MySQL
 from stackhand.database.postgres import PostgreSQL
 from stackhand.database.server import Database
-from stackhand.local import engines, readiness
+from stackhand.local import engines, status
 from stackhand.local.engines.engine import Engine
 from stackhand.project.settings import settings
 from stackhand.project.stack import loading
@@ -30,11 +30,7 @@ def engine() -> Engine:
 
 
 def database(verb: str, wanted: str | None) -> Database:
-    """Return the database that a verb is about.
-
-    Args:
-        verb: such as db.shell; not every kind of server supports all.
-        wanted: the service that the user names.
+    """Return the database that a verb (db.shell) is about; not every kind of server supports all verbs.
 
     Raises:
         Failure: it does not run, or it is not clear which one is meant.
@@ -42,8 +38,8 @@ def database(verb: str, wanted: str | None) -> Database:
     running = engine()
     kinds = [server for server, kind in DATABASES.items() if verb in kind.verbs]
     service = choose(running.stack, verb, wanted, kinds)
-    failure = readiness.refusal(running, service)
-    if failure and not isinstance(failure, readiness.Unhealthy):
+    failure = status.refusal(running, service)
+    if failure and not isinstance(failure, status.Unhealthy):
         raise failure
     chosen = DATABASES[service.server or ""](running, service)
     # A server that is not healthy may let us in all the same, and that is when a snapshot helps most.
@@ -78,13 +74,7 @@ def migrating(verb: str, wanted: str | None) -> tuple[Engine, list[Service]]:
 
 
 def choose(stack: Stack, verb: str, wanted: str | None, servers: Sequence[str]) -> Service:
-    """Return the service that a verb is about.
-
-    Args:
-        stack: the services.
-        verb: that was called.
-        wanted: the service that the user names.
-        servers: the kinds of servers that the verb supports.
+    """Return the service that a verb is about: the one that the user wants, or the only one of the supported servers.
 
     Raises:
         Failure: there is none, or several.

@@ -1,4 +1,4 @@
-"""The verbs for the stack on this machine; each body is one call."""
+"""The verbs for the stack on this machine, and those by which a project adopts Stackhand; each body is one call."""
 
 from __future__ import annotations
 
@@ -32,12 +32,7 @@ def up(
     from stackhand.local import verbs as local
 
     local.up(
-        engine=engine,
-        free_ports=free_ports,
-        copy_data=copy_data,
-        timeout=timeout,
-        json=json,
-        skip_hooks=skip_hooks,
+        engine=engine, free_ports=free_ports, copy_data=copy_data, timeout=timeout, json=json, skip_hooks=skip_hooks
     )
 
 
@@ -68,7 +63,7 @@ def status(c: Context, json: bool = False, watch: bool = False) -> None:
 )
 def logs(c: Context, service: Sequence[str], follow: bool = False, since: str = "", lines: int = 100) -> None:
     """Show service logs."""
-    from stackhand.local import logs as module
+    from stackhand.local import status as module
 
     module.logs(service, follow=follow, since=since, lines=lines)
 
@@ -94,9 +89,9 @@ def run(c: Context, job: str, environment: str = "") -> None:
 
         released.run(job, environment=environment)
     else:
-        from stackhand.local import jobs
+        from stackhand.local import verbs as local
 
-        jobs.run(job)
+        local.run(job)
 
 
 @task(help={"service": "the service whose environment to use"})
@@ -118,7 +113,7 @@ def open(c: Context, service: Sequence[str]) -> None:
 @task(help={"json": "one JSON document on stdout"})
 def doctor(c: Context, json: bool = False) -> None:
     """Diagnose problems with the stack and suggest fixes."""
-    from stackhand.local.doctor import doctor as module
+    from stackhand.local import doctor as module
 
     module.doctor(json=json)
 
@@ -126,7 +121,7 @@ def doctor(c: Context, json: bool = False) -> None:
 @task
 def support(c: Context) -> None:
     """Create a support bundle; known secrets are redacted."""
-    from stackhand.local.doctor import support as module
+    from stackhand.local import support as module
 
     module.support()
 
@@ -137,3 +132,47 @@ def test_project(c: Context, up: bool = False) -> None:
     from stackhand.local import testing
 
     testing.test(up=up)
+
+
+@task(
+    help={
+        "yes": "ask nothing, and take the defaults",
+        "json": "one JSON document on stdout; asks nothing",
+        "status": "add the status service and its page to the stack",
+        "example": "begin with the example stack, in an empty folder",
+    }
+)
+def init(c: Context, yes: bool = False, json: bool = False, status: bool = False, example: bool = False) -> None:
+    """Adopt Stackhand in a repository with a Compose file."""
+    from stackhand.adoption import init as module
+
+    module.init(yes=yes, json=json, status=status, example=example)
+
+
+@task(
+    help={
+        "to": "a version, or the path of a wheel; default: the newest version",
+        "dry-run": "show what would be done, and change nothing",
+    }
+)
+def upgrade(c: Context, to: str = "", dry_run: bool = False) -> None:
+    """Raise the version of Stackhand that this project runs."""
+    from stackhand.adoption import upgrade as module
+
+    module.upgrade(to=to, dry_run=dry_run)
+
+
+@task(help={"part": "roles, playbooks, terraform or page"})
+def eject(c: Context, part: str) -> None:
+    """Copy a part of Stackhand into this repository, to change it."""
+    from stackhand.adoption import eject as module
+
+    module.eject(part)
+
+
+@task(help={"yes": "do not ask for the project's name"})
+def remove(c: Context, yes: bool = False) -> None:
+    """Take Stackhand out of this repository."""
+    from stackhand.adoption import remove as module
+
+    module.remove(yes=yes)
