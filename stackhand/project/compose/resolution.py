@@ -14,9 +14,9 @@ from typing import Any
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import inherited, passthrough
-from stackhand.project.compose import answers, composefiles, composeprogram, envfile
+from stackhand.project.compose import composefiles, envfile, resolver
 from stackhand.project.compose.composefiles import NAMES
-from stackhand.project.compose.composeprogram import Resolver
+from stackhand.project.compose.resolver import Resolver
 from stackhand.system import program
 from stackhand.system.roots import LOCK
 
@@ -126,21 +126,18 @@ def ports_by_variable(root: Path, values: Mapping[str, str]) -> dict[int, str]:
 
 def _ask(root: Path, variables: Mapping[str, str], question: str, *flags: str) -> Resolved:
     """Return an answer of `config`, kept under the question's name."""
-    chosen = composeprogram.choose(root)
+    chosen = resolver.choose(root)
     # without a file here, Compose looks in the folders above
-    digest = answers.digest(root, question, chosen.identity, variables) if composefiles.files(root) else ""
-    known: Resolved | None = answers.recall(root, question, digest)
-    if known is None:
-        known = _answer(root, chosen, variables, *flags)
-        answers.keep(root, question, digest, known)
-    return known
+    digest = resolver.digest(root, question, chosen.identity, variables) if composefiles.files(root) else ""
+    answer: Resolved = resolver.answer(root, question, digest, lambda: _answer(root, chosen, variables, *flags))
+    return answer
 
 
 def _answer(root: Path, chosen: Resolver, variables: Mapping[str, str], *flags: str) -> Resolved:
     """Ask for an answer in YAML: as JSON, Compose leaves out the `x-` keys of services."""
     done = _config(root, chosen.command, variables, *flags)
     if done.returncode != 0 and _is_to_be_made(root, done.stderr):
-        done = _config(root, (str(composeprogram.PACKAGED),), variables, WITHOUT_ENV_FILES, *flags)
+        done = _config(root, (str(resolver.PACKAGED),), variables, WITHOUT_ENV_FILES, *flags)
     if done.returncode != 0:
         raise rejected(root, done.stderr)
     # Compose doubles each $, so that what it prints could be its input.
@@ -159,7 +156,7 @@ def _config(
 def _is_to_be_made(root: Path, message: str) -> bool:
     """Whether Compose rejects the files only because a service reads `.env`, which `up` is yet to make."""
     missing = f"env file {root / '.env'} not found" in message
-    return missing and (root / ".env.example").is_file() and composeprogram.PACKAGED.is_file()
+    return missing and (root / ".env.example").is_file() and resolver.PACKAGED.is_file()
 
 
 def rejected(root: Path, message: str) -> Failure:
