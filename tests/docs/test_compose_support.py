@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 import yaml
 
-from stackhand.project.compose import composesupport, resolution, resolver
+from stackhand.project.compose import composekeys, resolution, resolver
 from stackhand.project.compose.composekeys import TARGETS, TOP_LEVEL, Level
 from tests.docs import support
 
@@ -142,7 +142,7 @@ def test_compose_accepts_each_key_and_each_target_answers(tmp_path: Path) -> Non
     assert {*written} == {*EXAMPLES} == {*TARGETS["compose"]}
     for target, keys in TARGETS.items():
         differing = {
-            key for key in EXAMPLES if key in {each for each, _ in composesupport.differing(target, written[key])}
+            key for key in EXAMPLES if key in {each for each, _ in composekeys.differing(target, written[key])}
         }
         asked = {key for key, support in keys.items() if support.level is not Level.SAME}
         resolved_away = {"extends", "attach", "label_file", "env_file"}  # written has only what they lead to, or false

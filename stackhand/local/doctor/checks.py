@@ -21,7 +21,7 @@ from stackhand.local.engines.embedded.servers import base, command, nginx, postg
 from stackhand.local.engines.embedded.supervisor import processes
 from stackhand.local.engines.embedded.supervisor.supervisor import Supervisor, SupervisorUnavailable
 from stackhand.project import dotenv, inherited, ownership, passthrough
-from stackhand.project.compose import composesupport, envfile, resolution
+from stackhand.project.compose import composekeys, envfile, resolution
 from stackhand.project.settings import example, schema, settings
 from stackhand.project.settings.secretnames import is_secret
 from stackhand.project.stack import loading, model
@@ -176,7 +176,7 @@ def _targets() -> Iterator[Check]:
     for target, names in run.items():
         if not names:
             yield Check("targets", target, "pass", f"no service has x-{target}")
-        for line in composesupport.lines(target, {name: written[name] for name in names}):
+        for line in composekeys.lines(target, {name: written[name] for name in names}):
             yield Check("targets", target, "pass", line)
 
 
