@@ -22,7 +22,7 @@ from stackhand.local.engines.embedded.supervisor import processes
 from stackhand.local.engines.embedded.supervisor.supervisor import Supervisor, SupervisorUnavailable
 from stackhand.project import dotenv, inherited, ownership, passthrough
 from stackhand.project.compose import composekeys, envfile, resolution
-from stackhand.project.settings import example, schema, settings
+from stackhand.project.settings import schema, settings
 from stackhand.project.settings.secretnames import is_secret
 from stackhand.project.stack import loading, model
 from stackhand.project.stack.xaws import Fargate, Job
@@ -148,7 +148,7 @@ def _declared(known: Mapping[str, schema.Setting], path: Path) -> Iterator[Check
 
 def _lacking(values: Mapping[str, str]) -> Iterator[Check]:
     """Tell of what an example without types has and `.env` has not: nothing is appended to that file."""
-    if names := [name for name in example.names(PROJECT / settings.EXAMPLE) if name not in values]:
+    if names := [name for name in schema.names(PROJECT / settings.EXAMPLE) if name not in values]:
         message = f"lacks settings of .env.example: {', '.join(names)}"
         yield Check("settings", ".env", "warn", message, "add those that you need to .env")
 

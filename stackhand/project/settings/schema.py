@@ -1,14 +1,19 @@
-"""What `.env.example` says of each setting: its type, its default, and of a secret whether it is made or given."""
+"""`.env.example`: the settings that it declares with their types, and the `.env` that one without types becomes.
+
+A type says of a secret whether it is made or given; where there are no types, as in most projects, its name does.
+"""
 
 from __future__ import annotations
 
 import re
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import dotenv
+from stackhand.project import dotenv, passthrough
 from stackhand.project.compose import envfile
+from stackhand.project.settings.secretnames import is_generated, is_secret
 from stackhand.project.settings.values import CHECKS, WORDS
 
 KINDS = (
@@ -17,6 +22,13 @@ KINDS = (
 )
 """What a secret says of itself where it is declared."""
 TYPE = re.compile(r"^# type: *(\w+)(.*)$", re.MULTILINE)
+SECRET_BYTES = 24
+"""As text that is 32 characters, which those that want a key of 32 bytes accept."""
+EMPTY = re.compile(
+    r"^(?P<key>[ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_]\w*)[ \t]*=)[ \t]*(?:\"\"|'')?[ \t]*(?:#[^\n]*)?$",
+    re.MULTILINE,
+)
+"""A setting without a value; Compose would take a comment right behind the sign of equality for one."""
 
 
 @dataclass(frozen=True)
@@ -104,3 +116,33 @@ def _check_words(entry: Setting, name: str) -> None:
         next=f"fix the line '# type:' above {entry.key} in {name}, then repeat the command",
         code=ExitCode.PREFLIGHT,
     )
+
+
+def names(path: Path) -> list[str]:
+    """Return the settings that an example has; none where there is no such file."""
+    return list(dict.fromkeys(passthrough.ASSIGNED.findall(passthrough.content(path))))
+
+
+def filled(text: str) -> tuple[str, list[str]]:
+    """Return the text that `.env` gets from an example, and a sentence on each kind of secret that had no value."""
+    empty = [match["name"] for match in EMPTY.finditer(text) if is_secret(match["name"])]
+    generated = [name for name in empty if is_generated(name)]
+    given = [name for name in empty if not is_generated(name)]
+    created = ".env created from .env.example"
+    if generated:
+        created += f"; generated, as it has no value there: {', '.join(generated)}"
+    return EMPTY.sub(_with_secret, text), [created, *([not_set(given)] if given else [])]
+
+
+def not_set(names: list[str]) -> str:
+    """Return the sentence on secrets that nobody has given yet."""
+    return f"not set, because only you know them: {', '.join(names)}; write them into .env"
+
+
+def fresh() -> str:
+    """Return a new secret."""
+    return secrets.token_urlsafe(SECRET_BYTES)
+
+
+def _with_secret(match: re.Match[str]) -> str:
+    return f"{match['key']}{fresh()}" if is_generated(match["name"]) else match[0]

@@ -17,7 +17,7 @@ from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import dotenv
 from stackhand.project.compose import envfile
-from stackhand.project.settings import example, schema
+from stackhand.project.settings import schema
 from stackhand.project.settings.schema import Setting
 from stackhand.project.settings.values import CHECKS, may_be_shown
 from stackhand.project.state import State
@@ -111,7 +111,7 @@ def summary(root: Path, current: Settings) -> str:
 
 def has_example(root: Path) -> bool:
     """Whether there is something to make `.env` from."""
-    return bool(example.names(root / EXAMPLE))
+    return bool(schema.names(root / EXAMPLE))
 
 
 def stack_name(root: Path) -> str:
@@ -159,7 +159,7 @@ def _new(entries: Mapping[str, Setting], root: Path) -> tuple[str, list[str]]:
         text = dotenv.replace(text, filled)
         notes = [f".env created with {sum(entries[key].generated for key in filled)} generated secrets"]
     else:
-        text, notes = example.filled(text)
+        text, notes = schema.filled(text)
     known, _ = dotenv.search(text)
     kept = {key: str(port) for key, port in State(root).read().ports.items() if key in known}
     return dotenv.replace(text, kept), [notes[0] + (" and the previous ports" if kept else ""), *notes[1:]]
@@ -167,7 +167,7 @@ def _new(entries: Mapping[str, Setting], root: Path) -> tuple[str, list[str]]:
 
 def _fresh(entry: Setting, root: Path) -> str:
     if entry.generated:
-        return example.fresh()
+        return schema.fresh()
     return stack_name(root) if entry.key == "COMPOSE_PROJECT_NAME" else ""
 
 
@@ -244,7 +244,7 @@ def _twins(entries: Mapping[str, Setting], values: Mapping[str, str]) -> list[st
 def _not_set(entries: Mapping[str, Setting], values: Mapping[str, str]) -> list[str]:
     """Return a sentence on the secrets that nobody has given; it is told when the file is written, not each time."""
     empty = [key for key, entry in entries.items() if entry.given and not values.get(key)]
-    return [example.not_set(empty)] if empty else []
+    return [schema.not_set(empty)] if empty else []
 
 
 def _overrides(keys: Iterable[str]) -> list[str]:
