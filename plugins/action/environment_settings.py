@@ -6,7 +6,7 @@ from stackhand import redaction
 from stackhand.ansible.action import Action, Result
 from stackhand.ansible.options import Options
 from stackhand.cli.reporter import StepReport
-from stackhand.project.settings import settings
+from stackhand.project import settings
 from stackhand.system.roots import PROJECT
 
 

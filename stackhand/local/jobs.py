@@ -9,7 +9,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import writer
 from stackhand.local import engines
 from stackhand.local.verbs import not_running
-from stackhand.project.settings import settings
+from stackhand.project import settings
 from stackhand.project.stack import loading
 from stackhand.project.stack.model import Stack
 from stackhand.project.state import State

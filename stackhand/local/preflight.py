@@ -14,8 +14,8 @@ from stackhand.containers.unavailable import Unavailable
 from stackhand.local import engines
 from stackhand.local.engines.compose import volumes
 from stackhand.local.engines.engine import Engine
+from stackhand.project import settings
 from stackhand.project.compose import resolution
-from stackhand.project.settings import settings
 from stackhand.project.stack.model import Port, Stack
 from stackhand.project.state import State
 from stackhand.system import ports as machine_ports

@@ -14,7 +14,7 @@ from stackhand.local import engines
 from stackhand.local.engines import health
 from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.status import ServiceStatus
-from stackhand.project.settings import settings
+from stackhand.project import settings
 from stackhand.project.stack import loading
 from stackhand.project.state import State
 from stackhand.system import waiting

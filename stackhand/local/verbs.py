@@ -18,8 +18,8 @@ from stackhand.cli.reporter import Reporter
 from stackhand.local import engines, interruption, otherengine, verification
 from stackhand.local.engines.engine import Engine
 from stackhand.local.reports import DownReport, UpDocument, UpReport
+from stackhand.project import settings
 from stackhand.project.hooks import HookFacts, Hooks
-from stackhand.project.settings import settings
 from stackhand.project.stack import loading
 from stackhand.project.state import State
 from stackhand.system.roots import PROJECT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
-from stackhand.project.settings import secretnames
+from stackhand.project import secretnames
 
 HARMLESS = re.compile(
     "denied|empty|expired|false|generated|given|hidden|invalid|missing|no|none|null|off|on|redacted|"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stackhand.cli.failure import Failure
-from stackhand.project.settings import schema, secretnames, settings, values
+from stackhand.project import schema, secretnames, settings, values
 from stackhand.project.state import State
 from tests import accounts
 from tests.checkout import ROOT

@@ -20,10 +20,9 @@ from stackhand.local.engines.embedded import accounts, known
 from stackhand.local.engines.embedded.servers import base, command, nginx, postgres, redis
 from stackhand.local.engines.embedded.supervisor import processes
 from stackhand.local.engines.embedded.supervisor.supervisor import Supervisor, SupervisorUnavailable
-from stackhand.project import dotenv, inherited, ownership, passthrough
+from stackhand.project import dotenv, inherited, ownership, passthrough, schema, settings
 from stackhand.project.compose import composekeys, envfile, resolution
-from stackhand.project.settings import schema, settings
-from stackhand.project.settings.secretnames import is_secret
+from stackhand.project.secretnames import is_secret
 from stackhand.project.stack import loading, model
 from stackhand.project.stack.xaws import Fargate, Job
 from stackhand.project.state import State

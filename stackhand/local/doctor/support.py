@@ -24,11 +24,10 @@ from stackhand.cli.loglines import tail
 from stackhand.local import engines, status
 from stackhand.local.doctor import doctor
 from stackhand.local.engines.engine import Engine
-from stackhand.project import dotenv, inherited, passthrough
+from stackhand.project import dotenv, inherited, passthrough, schema
 from stackhand.project.compose import envfile
-from stackhand.project.settings import schema
-from stackhand.project.settings.values import may_be_shown
 from stackhand.project.state import State
+from stackhand.project.values import may_be_shown
 from stackhand.redaction import Redactor
 from stackhand.system import program
 from stackhand.system.roots import PROJECT

@@ -10,7 +10,7 @@ from pathlib import Path
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import api, docker, images
 from stackhand.containers.listing import Container
-from stackhand.project.settings import settings
+from stackhand.project import settings
 
 NEEDED_MB = 1500
 """What the four images of the stack take, their build and a new volume."""

@@ -14,7 +14,7 @@ from msgspec import structs
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import api, docker
 from stackhand.local.engines.status import StoredData
-from stackhand.project.settings import settings
+from stackhand.project import settings
 from stackhand.project.state import State
 
 REDIS = "/data"

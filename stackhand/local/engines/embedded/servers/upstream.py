@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from stackhand.project.settings.values import HOST
+from stackhand.project.values import HOST
 
 BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",

@@ -13,8 +13,8 @@ from pathlib import Path
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import dotenv, passthrough
 from stackhand.project.compose import envfile
-from stackhand.project.settings.secretnames import is_generated, is_secret
-from stackhand.project.settings.values import CHECKS, WORDS
+from stackhand.project.secretnames import is_generated, is_secret
+from stackhand.project.values import CHECKS, WORDS
 
 KINDS = (
     "# type: secret generated   created here and by Terraform, changed by a rotation: between our own parts",

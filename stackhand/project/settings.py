@@ -15,12 +15,11 @@ from pathlib import Path
 
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import dotenv
+from stackhand.project import dotenv, schema
 from stackhand.project.compose import envfile
-from stackhand.project.settings import schema
-from stackhand.project.settings.schema import Setting
-from stackhand.project.settings.values import CHECKS, may_be_shown
+from stackhand.project.schema import Setting
 from stackhand.project.state import State
+from stackhand.project.values import CHECKS, may_be_shown
 
 EXAMPLE = ".env.example"
 
