@@ -152,7 +152,7 @@ def test_a_health_check_that_has_not_passed_yet_is_not_called_healthy() -> None:
 
 def test_a_job_that_failed_before_it_succeeded_is_done() -> None:
     state = {"Status": "exited", "ExitCode": 0, "FinishedAt": "2026-01-31T12:00:00Z"}
-    found = container(Id="1", RestartCount=gate.CRASHES, State=state)
+    found = container(Id="1", RestartCount=containers.CRASHES, State=state)
     assert status.of("seed", [found], Served(may_finish=True)).state == "done"
     assert status.of("seed", [found], Served(may_finish=False)).state == "failed"
 

@@ -1,4 +1,4 @@
-"""One container: how it is, when it became healthy, and why it did not."""
+"""One container: its state, its ports, when it became healthy and why it did not, and its log."""
 
 from __future__ import annotations
 
@@ -9,26 +9,20 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import psutil
 from msgspec import structs
 
 from stackhand.cli import loglines
 from stackhand.cli.loglines import Line
 from stackhand.containers import docker
 from stackhand.containers.listing import Container
-from stackhand.local.engines import health, status
-from stackhand.local.engines.compose import inside
 from stackhand.project import inherited
-from stackhand.project.memory import HealthQuestion
 from stackhand.project.stack.model import Port, Service
 
-INIT = "docker-init"
-SAME_START = 5.0
-"""Seconds between the start of a container and that of its process, by the clocks of the engine and of this kernel."""
 OUT_OF_MEMORY = 137
+CRASHES = 2
+"""How often a container may end while it starts until it is given up, for its restart policy would go on for long."""
 REMOVED = re.compile(rf"{docker.NOT_THERE.pattern}|marked for removal", re.IGNORECASE)
 """What `docker logs --follow` says when its container went away."""
 
@@ -65,43 +59,6 @@ def _rank(container: Container) -> int:
     return 6 + ("unhealthy", "starting", "healthy").index(
         container["State"].get("Health", {"Status": "healthy"})["Status"]
     )
-
-
-def answer(container: Container, question: HealthQuestion) -> health.Answer:
-    """Return what the service in a running container answers: at its port, else by the container's own health check.
-
-    Where there is neither, all that is known is that it runs.
-    """
-    check = container["State"].get("Health")
-    if question.kind == "inside":
-        return inside.ask(container, question)
-    if question.kind != "process" or check is None:
-        return health.ask(question)
-    return health.Answer(check["Status"] == "healthy", f"{summary(container)} (its health check)")
-
-
-def halted(container: Container) -> str:
-    """Return in words why a container that runs does nothing, as far as can be seen from here; nothing else."""
-    state = container["State"]
-    if state["Status"] == "paused":
-        return f"paused; docker unpause {name_of(container)} resumes it"
-    try:
-        first = psutil.Process(state["Pid"])
-        if abs(first.create_time() - (since(container) or 0.0)) > SAME_START:
-            return ""  # a process of another machine's: that of Docker Desktop, or behind a context
-        return status.halted(next(iter(_children(first)), first.pid) if first.name() == INIT else first.pid)
-    except (psutil.Error, ValueError):
-        return ""
-
-
-def _children(process: psutil.Process) -> list[int]:
-    """Return what a process has started; psutil looks through all processes for that, for each service."""
-    try:
-        return [
-            int(each) for each in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text("ascii").split()
-        ]
-    except OSError:
-        return [each.pid for each in process.children()]
 
 
 def published(container: Container) -> list[int]:

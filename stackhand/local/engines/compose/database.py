@@ -165,7 +165,7 @@ class ComposeDatabase:
             container = self._engine.containers().get(self._service.name)
             if container and containers.healthy(container):
                 return
-            if container and (containers.exited(container) or container["RestartCount"] >= gate.CRASHES):
+            if container and (containers.exited(container) or container["RestartCount"] >= containers.CRASHES):
                 what = f"stopped while it started: {containers.summary(container)}"
                 raise failures.failure(self._service.name, container, what)
             if time.monotonic() > deadline:

@@ -1,17 +1,21 @@
-"""Why a start of containers failed, from what Compose said and how the containers are."""
+"""Why a start of containers failed, from what Compose said and how the containers are, and what to do about it."""
 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import listing
 from stackhand.containers.listing import Container
 from stackhand.containers.unavailable import is_unavailable
-from stackhand.local.engines.compose import containers, remedy
+from stackhand.local.engines import damage
+from stackhand.local.engines.compose import containers, volumes
 
 LOG_LINES = 20
+DISK = "free space on the disk of the container engine (docker system prune removes unused data), then ./inv up"
 HOOK = re.compile(
     r'service "(?P<service>[^"]+)" pre_start\[(?P<number>\d+)\] exited with code (?P<code>\d+) '
     r"\(hook container (?P<container>\w+)"
@@ -32,8 +36,8 @@ def failure(service: str, container: Container, what: str) -> Failure:
     checks = ["last health check: " + containers.last_check(container)] if container["State"].get("Health") else []
     return Failure(
         f"{service} {what}.",
-        evidence=[*checks, *(lines or ["(no output)"]), *remedy.hints(container, lines), where],
-        next=remedy.of(service, container, lines),
+        evidence=[*checks, *(lines or ["(no output)"]), *hints(container, lines), where],
+        next=remedy(service, container, lines),
         code=ExitCode.UNHEALTHY,
     )
 
@@ -129,3 +133,48 @@ def _name_taken(name: str) -> Failure:
         next=f"docker rm --force {name}, or set another COMPOSE_PROJECT_NAME in .env",
         code=ExitCode.PREFLIGHT,
     )
+
+
+def remedy(service: str, container: Container, lines: Sequence[str]) -> str:
+    """Return the next command after a container did not get healthy; damaged data is moved away, never removed.
+
+    Args:
+        service: its name.
+        container: of it.
+        lines: the end of its log.
+    """
+    if damage.other_postgresql(lines):
+        return "use the image of that version, or ./inv down --volumes, which removes the data"
+    if damage.disk_full(lines):
+        return DISK
+    if damage.postgres(lines) and (
+        volume := volumes.volume_with(container, volumes.folder_of_postgres(container["Config"].get("Env") or []))
+    ):
+        return f"{_move_away(volume, container)}, and ./inv db.restore NAME if you have a snapshot"
+    if damage.redis(lines) and (volume := volumes.volume_with(container, volumes.REDIS)):
+        return f"{_move_away(volume, container)}, which starts empty"
+    return f"fix it, then ./inv up (full log: ./inv logs {service})"
+
+
+def hints(container: Container, lines: Sequence[str]) -> list[str]:
+    """Return further ways: a damaged append-only file can be cut off at the damage."""
+    file, volume = damage.truncatable(lines), volumes.volume_with(container, volumes.REDIS)
+    if file is None or volume is None or not file.endswith(".incr.aof"):
+        return []
+    path = f"/data/appendonlydir/{file}"
+    check = ["docker", "run", "--rm", "-it", "-v", f"{volume}:/data", _image(container)]
+    command = shlex.join([*check, "redis-check-aof", "--fix", path])
+    return [f"{file} in the volume {volume} is damaged; to keep the data before the damage: {command}"]
+
+
+def _move_away(volume: str, container: Container) -> str:
+    """Return the commands that keep a volume's content in another one, and make room for a new one."""
+    aside = f"{volume}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}"  # of its own: nothing is mixed with another day's
+    places = ["-v", f"{volume}:/from:ro", "-v", f"{aside}:/to"]
+    copy = ["docker", "run", "--rm", "--user", "0", "--entrypoint", "cp", *places, _image(container)]
+    command = shlex.join([*copy, "-a", "/from/.", "/to"])
+    return f"./inv down && {command} && docker volume rm {volume}, then ./inv up"
+
+
+def _image(container: Container) -> str:
+    return str(container["Config"]["Image"])
