@@ -210,11 +210,6 @@ def _accepted(message: str, accept: re.Pattern[str] | None) -> bool:
     return accept is not None and bool(lines) and all(accept.search(line) for line in lines)
 
 
-def compose_environment() -> dict[str, str]:
-    """Return the environment for a command of Compose."""
-    return inherited.environment("compose")
-
-
 @dataclass(frozen=True)
 class _CommandOutput:
     code: int

@@ -229,10 +229,7 @@ class ComposeDatabase:
 
     def _volume(self) -> str | None:
         """Return the volume that the service has its data folder in, and nothing else; None when that is not sure."""
-        environment = docker.compose_environment() | self._engine.environment()
-        root = self._engine.state.root
-        result = docker.run("compose", "config", "--format", "json", environment=environment, folder=root)
-        document = json.loads(result.stdout)
+        document = json.loads(self._engine.config("--format", "json"))
         name = images.image_of(self._service, self._engine.stack)
         image = json.loads(docker.run("image", "inspect", "--format", "{{json .Config.Env}}", name).stdout) or []
         own = [f"{key}={value}" for key, value in self._service.environment.items()]

@@ -137,7 +137,7 @@ class Compose(ContainerAccess):
         return {name: [hashes[name], labels[name]] for name in labels if labels[name] != hashes.get(name, labels[name])}
 
     def _hashes(self) -> dict[str, str]:
-        return dict(line.split() for line in self._config("--hash", "*").splitlines())
+        return dict(line.split() for line in self.config("--hash", "*").splitlines())
 
     def would_start(self) -> list[str]:
         """Return the services whose container does not run, or is not the one that Compose would make now."""
@@ -210,14 +210,14 @@ class Compose(ContainerAccess):
     def _served(self, names: Sequence[str]) -> dict[str, Served]:
         return {name: status.served(self.stack.services[name]) for name in names}
 
-    def _config(self, *flags: str) -> str:
+    def config(self, *flags: str) -> str:
         """Return what Compose makes of its file.
 
         Raises:
             Failure: it does not accept the file; why is told.
         """
-        environment = docker.compose_environment() | self.environment()
-        return docker.run("compose", "config", *flags, environment=environment, folder=self.state.root).stdout
+        args = ("compose", "config", *flags)
+        return docker.run(*args, environment=self.compose_environment(), folder=self.state.root).stdout
 
     def _have_images(self, progress: images.Progress) -> list[str]:
         """Pull what is missing and build what has changed; return what was done."""
@@ -239,7 +239,7 @@ class Compose(ContainerAccess):
             images.pull(image, users, progress)
         stale = list({images.image_of(each, self.stack): each for each in reversed(stale)}.values())[::-1]
         for service in stale:  # one for each image: a job may have that of the service it runs before
-            images.build(service, self.stack, docker.compose_environment() | self.environment(), progress)
+            images.build(service, self.stack, self.compose_environment(), progress)
         return [*(f"pulled {image}" for image in missing), *(f"built {each.name}" for each in stale)]
 
     def _is_built(self, service: Service, built: Mapping[str, str]) -> bool:
@@ -258,7 +258,7 @@ class Compose(ContainerAccess):
         services = [self.stack.services[name] for name in names]
         before = gate.generations(self.replicas())
         command = ["docker", "compose", "--ansi", "never", "--progress", "plain", "up", "--detach", *args]
-        environment = docker.compose_environment() | self.environment()
+        environment = self.compose_environment()
         with docker.running(command, environment=environment, folder=self.state.root) as process:
 
             def look() -> dict[str, list[Container]]:
@@ -283,7 +283,7 @@ class Compose(ContainerAccess):
         Raises:
             Failure: it failed; why is told as for a start.
         """
-        environment = docker.compose_environment() | self.environment()
+        environment = self.compose_environment()
         args = ("compose", "--progress", "plain", *arguments)
         try:
             docker.run(*args, environment=environment, folder=self.state.root, timeout=None)
