@@ -84,6 +84,33 @@ def fingerprint(service: Service, stack: Stack) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
+def fingerprints(stack: Stack) -> dict[str, str]:
+    """Return the fingerprints of the images that are built, by service."""
+    return {each.name: fingerprint(each, stack) for each in stack.services.values() if each.build}
+
+
+def wanting(stack: Stack, built: Mapping[str, str]) -> tuple[list[str], list[Service]]:
+    """Return the images that have to be pulled, and a service for each one that has to be built.
+
+    A job may have the image of the service it runs before.
+
+    Args:
+        stack: whose images they are.
+        built: the fingerprints of those that were built last.
+    """
+    services, current = stack.services.values(), fingerprints(stack)
+    known = present(image_of(each, stack) for each in services)
+    here = {image_of(each, stack) for each in services if each.build}  # in no registry
+    pulled = {str(each.image) for each in services if each.build is None}
+    stale = {
+        image_of(each, stack): each
+        for each in reversed(services)
+        if each.build
+        and (image_of(each, stack) not in known or current[each.name] != built.get(each.name) or not current[each.name])
+    }
+    return sorted(pulled - {*known, *here}), [*stale.values()][::-1]
+
+
 def pull(image: str, users: str, progress: Progress) -> None:
     """Pull an image.
 

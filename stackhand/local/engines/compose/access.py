@@ -171,6 +171,15 @@ class ContainerAccess(Engine):
         """Whether containers and volumes of this checkout were made here."""
         return volumes.remembered(self.state)
 
+    def config(self, *flags: str) -> str:
+        """Return what Compose makes of its file.
+
+        Raises:
+            Failure: it does not accept the file; why is told.
+        """
+        args = ("compose", "config", *flags)
+        return docker.run(*args, environment=self.compose_environment(), folder=self.state.root).stdout
+
     def execute(self, service: Service, *flags: str, interactive: bool = False) -> list[str]:
         """Return the beginning of a command that runs in a service's container; see `Engine.execute`."""
         container = self.containers().get(service.name)

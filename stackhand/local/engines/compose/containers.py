@@ -32,6 +32,11 @@ def name_of(container: Container) -> str:
     return str(container["Name"]).lstrip("/")
 
 
+def config_hash(container: Container) -> str:
+    """Return the digest of what Compose made it from."""
+    return str(container["Config"]["Labels"].get("com.docker.compose.config-hash"))
+
+
 def exited(container: Container) -> bool:
     """Whether it runs no more, and will not by itself."""
     return str(container["State"]["Status"]) in {"exited", "dead", "created"}
