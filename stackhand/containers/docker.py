@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import IO
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.containers import api
-from stackhand.containers.unavailable import INSTEAD, NO_COMMAND, Unavailable, is_unavailable
+from stackhand.containers import endpoint
+from stackhand.containers.endpoint import INSTEAD, NO_COMMAND, Unavailable, is_unavailable
 from stackhand.project import inherited
 from stackhand.project.compose import composefiles
 from stackhand.system import program
@@ -103,7 +103,7 @@ def reach() -> Reached:
 
 def answer_within() -> float:
     """Return the seconds after which an engine that does not answer is given up."""
-    return REMOTE_WITHIN if api.is_remote(api.address()) else ANSWER_WITHIN
+    return REMOTE_WITHIN if endpoint.is_remote(endpoint.address()) else ANSWER_WITHIN
 
 
 def host() -> str:
@@ -113,7 +113,7 @@ def host() -> str:
         Failure: there is no docker command, or no such context.
     """
     _require_command()
-    return api.address() or run(*HOST).stdout.strip()
+    return endpoint.address() or run(*HOST).stdout.strip()
 
 
 def run(

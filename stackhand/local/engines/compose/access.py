@@ -13,9 +13,9 @@ import msgspec
 from stackhand.cli import loglines
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import Line
-from stackhand.containers import api, docker, listing
+from stackhand.containers import docker, endpoint, listing
+from stackhand.containers.endpoint import Unavailable
 from stackhand.containers.listing import Container
-from stackhand.containers.unavailable import Unavailable
 from stackhand.local.engines import health, login
 from stackhand.local.engines.compose import containers, status, superuser, volumes
 from stackhand.local.engines.engine import CONNECT_WITHIN, Engine
@@ -56,7 +56,7 @@ class ContainerAccess(Engine):
     @property
     def answer_within(self) -> float:
         """Seconds for all that `status` asks: more where a network is in between."""
-        return docker.REMOTE_WITHIN if api.is_remote(api.address()) else super().answer_within
+        return docker.REMOTE_WITHIN if endpoint.is_remote(endpoint.address()) else super().answer_within
 
     def replicas(self) -> dict[str, list[Container]]:
         """Return the containers of this stack by service.
@@ -94,7 +94,7 @@ class ContainerAccess(Engine):
         of this machine at which no process listens says that nothing runs.
         """
         where = volumes.awaited(self.state)
-        if where == api.address():
+        if where == endpoint.address():
             where = ""  # asked as the settings say, with the certificates of a context
         try:
             return bool(self.project and listing.listed(self.project, where))
@@ -105,7 +105,7 @@ class ContainerAccess(Engine):
 
     def elsewhere(self) -> str:
         """Return a sentence on containers and volumes of another container engine; see `Engine.elsewhere`."""
-        where, here = self.state.read().compose.host, api.address()
+        where, here = self.state.read().compose.host, endpoint.address()
         if where in {"", here}:
             return ""
         if not self.is_unattended() and (self.runs() or self.volumes()):  # one engine may have two addresses
@@ -114,8 +114,8 @@ class ContainerAccess(Engine):
 
     def is_unattended(self) -> bool:
         """Whether no container engine is in force any more, and another one had the containers."""
-        here = api.address()
-        return self.state.read().compose.host not in {"", here} and api.is_vacant(here)
+        here = endpoint.address()
+        return self.state.read().compose.host not in {"", here} and endpoint.is_vacant(here)
 
     def give_up_elsewhere(self) -> bool:
         """Let an engine go that does not answer; see `Engine.give_up_elsewhere`."""

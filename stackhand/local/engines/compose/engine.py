@@ -8,8 +8,8 @@ from pathlib import Path
 
 from stackhand.cli.failure import Failure
 from stackhand.containers import docker, images
+from stackhand.containers.endpoint import Unavailable
 from stackhand.containers.listing import Container
-from stackhand.containers.unavailable import Unavailable
 from stackhand.local.engines.compose import containers, failures, gate, preflight, status, volumes
 from stackhand.local.engines.compose.access import ContainerAccess
 from stackhand.local.engines.compose.database import ComposeDatabase

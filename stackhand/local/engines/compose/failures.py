@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import listing
+from stackhand.containers.endpoint import is_unavailable
 from stackhand.containers.listing import Container
-from stackhand.containers.unavailable import is_unavailable
 from stackhand.local.engines import damage
 from stackhand.local.engines.compose import containers, volumes
 

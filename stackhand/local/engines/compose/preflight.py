@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.containers import api, docker, images
+from stackhand.containers import docker, endpoint, images
 from stackhand.containers.listing import Container
 from stackhand.project import settings
 
@@ -59,7 +59,7 @@ def findings() -> Iterator[tuple[str, str, str, str]]:
         yield "images' disk", status, f"{free[1] / 1000:.1f} GB free for {free[0]}", remedy
     yield from _certificates()
     proxies = {name for name in PROXIES if os.environ.get(name)}
-    if proxies and not api.configuration().get("proxies"):
+    if proxies and not endpoint.configuration().get("proxies"):
         message = f"{', '.join(sorted(proxies))} is set here, but not for builds"
         yield "proxy", "warn", message, "add it under proxies in ~/.docker/config.json"
 
@@ -80,7 +80,7 @@ def _certificates() -> Iterator[tuple[str, str, str, str]]:
 
 def _disk() -> tuple[Path, int] | None:
     """Return the folder of the engine's images and the MB free there; None where that cannot be told."""
-    if api.is_remote(api.address()):  # a folder of another machine
+    if endpoint.is_remote(endpoint.address()):  # a folder of another machine
         return None
     try:
         output = docker.run("info", "--format", "{{.DockerRootDir}}", timeout=docker.ANSWER_WITHIN).stdout.strip()

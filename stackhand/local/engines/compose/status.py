@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 from msgspec import structs
 
-from stackhand.containers import api
+from stackhand.containers import endpoint
 from stackhand.containers.listing import Container
 from stackhand.local.engines import health
 from stackhand.local.engines.compose import containers
@@ -192,7 +192,7 @@ def _asked_at_its_port(container: Container, question: HealthQuestion) -> health
 
 def _address(container: Container) -> str:
     """Return its address in a network that this machine is part of; nothing where there is none."""
-    if api.is_remote(api.address()):
+    if endpoint.is_remote(endpoint.address()):
         return ""
     if container["HostConfig"]["NetworkMode"] == "host":
         return HERE
