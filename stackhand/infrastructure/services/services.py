@@ -14,7 +14,7 @@ from stackhand.project import schema
 from stackhand.project.compose import composefiles, envfile, resolution
 from stackhand.project.compose.resolution import Entry, Resolved
 from stackhand.project.environments import Environment
-from stackhand.project.secretnames import is_generated, is_secret
+from stackhand.project.schema import is_generated, is_secret
 from stackhand.project.stack import loading
 from stackhand.project.stack.kinds import PORTS, STANDS_IN, server_of
 from stackhand.project.stack.model import Stack

@@ -22,7 +22,7 @@ from stackhand.local.engines.embedded.supervisor import processes
 from stackhand.local.engines.embedded.supervisor.supervisor import Supervisor, SupervisorUnavailable
 from stackhand.project import dotenv, inherited, ownership, passthrough, schema, settings
 from stackhand.project.compose import composekeys, envfile, resolution
-from stackhand.project.secretnames import is_secret
+from stackhand.project.schema import is_secret
 from stackhand.project.stack import loading, model
 from stackhand.project.stack.xaws import Fargate, Job
 from stackhand.project.state import State
