@@ -14,7 +14,7 @@ from typing import IO
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import ownership, private
+from stackhand.project import ownership
 from stackhand.project.memory import Memory
 from stackhand.system import trees
 
@@ -52,7 +52,7 @@ class State:
         """
         if len(os.fsencode(self.run)) + LONGEST_SOCKET_NAME <= SOCKET_PATH_LIMIT:
             return self.run
-        return private.TEMPORARY / f"stackhand-{os.getuid()}-{self.keyed(os.fsencode(self.root))[:12]}"
+        return ownership.TEMPORARY / f"stackhand-{os.getuid()}-{self.keyed(os.fsencode(self.root))[:12]}"
 
     def keyed(self, content: bytes) -> str:
         """Return a digest of what may be secret: without this checkout's key nobody can try passwords against it.
@@ -83,7 +83,7 @@ class State:
             # The services' accounts pass through data/, config/ and run/ to what is theirs, and cannot list them.
             for folder, mode in (*((each, 0o700) for each in closed), (self.data, 0o711), (self.config, 0o711)):
                 folder.chmod(mode)
-            mode = self.directory.stat().st_mode & ~private.OTHERS_MAY_WRITE | (0o711 if os.getuid() == 0 else 0)
+            mode = self.directory.stat().st_mode & ~ownership.OTHERS_MAY_WRITE | (0o711 if os.getuid() == 0 else 0)
             if mode != self.directory.stat().st_mode:
                 self.directory.chmod(mode)
         except PermissionError as error:
@@ -106,7 +106,7 @@ class State:
             try:
                 with suppress(FileExistsError):
                     folder.mkdir(mode=0o700)
-                private.require(folder)
+                ownership.require(folder)
                 if folder.lstat().st_uid != os.getuid():  # the stack of the checkout's owner, and we are root
                     raise ownership.closed(folder)
                 folder.chmod(0o711)  # the database's account passes through, and cannot list
@@ -118,12 +118,12 @@ class State:
     def remove_run(self) -> None:
         """Remove the folders of records and sockets, as far as they are ours."""
         for folder in {self.run, self.sockets}:
-            if private.is_closed(folder):
+            if ownership.is_closed(folder):
                 trees.remove(folder)
 
     def _make_key(self) -> None:
         if not self.key_file.exists():
-            private.write(self.key_file, os.urandom(32).hex())
+            ownership.write(self.key_file, os.urandom(32).hex())
 
     def read(self) -> Memory:
         """Return what was remembered of this checkout; nothing when there is no memory.
@@ -147,7 +147,7 @@ class State:
 
     def write(self, memory: Memory) -> None:
         """Remember this, and nothing else."""
-        private.write(self.file, msgspec.json.format(msgspec.json.encode(memory), indent=2).decode() + "\n")
+        ownership.write(self.file, msgspec.json.format(msgspec.json.encode(memory), indent=2).decode() + "\n")
 
     @contextmanager
     def edit(self) -> Iterator[Memory]:

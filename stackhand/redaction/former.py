@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from stackhand.project import ownership, private
+from stackhand.project import ownership
 
 FILE = "secrets.json"
 KEY = "key"
@@ -120,5 +120,5 @@ class Former:
         self.key = self.key or path.read_bytes()[:64]
 
     def _write(self, path: Path, content: bytes) -> None:
-        private.write(path, content)
+        ownership.write(path, content)
         ownership.give(self.root, path)

@@ -25,7 +25,7 @@ from invoke.program import Program
 from stackhand import version
 from stackhand.cli import console, streams
 from stackhand.cli.failure import ExitCode
-from stackhand.project import inherited, private
+from stackhand.project import inherited, ownership
 from stackhand.system.roots import COMMAND, NAME
 from stackhand.tasks import composeoptions, handover, ns, usage
 
@@ -218,7 +218,7 @@ def _takes_names(context: ParserContext) -> bool:
 
 def main() -> None:
     """Run `./inv` with this process's command line."""
-    os.umask(os.umask(private.OTHERS_MAY_WRITE) | private.OTHERS_MAY_WRITE)  # what Python compiles is run again
+    os.umask(os.umask(ownership.OTHERS_MAY_WRITE) | ownership.OTHERS_MAY_WRITE)  # what Python compiles is run again
     streams.prepare()
     inherited.drop_foreign()
     handover.to_pinned_version(sys.argv[1:])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.terraform import configuration
 from stackhand.infrastructure.terraform.process import WAYS_OUT
-from stackhand.project import private
+from stackhand.project import ownership
 
 if TYPE_CHECKING:
     from stackhand.infrastructure.terraform.terraform import Terraform
@@ -64,7 +64,7 @@ class Initialised:
     def note(self) -> None:
         """Note down what the folder is initialised from, now that it is; with modules, it is initialised each time."""
         if not (self.data / MODULES).exists():
-            private.write(self.data / FILE, self._digest())
+            ownership.write(self.data / FILE, self._digest())
 
     def forget(self) -> None:
         """Have the next command initialise the folder: one has failed, and that may be why."""

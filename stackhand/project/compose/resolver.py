@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import inherited, passthrough, private
+from stackhand.project import inherited, ownership, passthrough
 from stackhand.project.state import State
 from stackhand.system import program
 
@@ -201,5 +201,5 @@ def _keep(path: Path, answer: KeptAnswer) -> None:
             _here[path] = kept
             return
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        private.write(path, kept)
+        ownership.write(path, kept)
         _here.pop(path, None)

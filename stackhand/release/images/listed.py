@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from stackhand.project import private
+from stackhand.project import ownership
 from stackhand.system.roots import PROJECT
 
 FOLDER = PROJECT / ".stackhand" / "packages"
@@ -39,7 +39,7 @@ def recall(layers: str, reader: Path) -> Listed | None:
         layers: the digests of the layers, as the engine tells them.
         reader: the source of what lists packages.
     """
-    if not layers or not private.is_closed(FOLDER):
+    if not layers or not ownership.is_closed(FOLDER):
         return None
     path = _file(layers, reader)
     with suppress(OSError, msgspec.MsgspecError):
@@ -55,8 +55,8 @@ def keep(layers: str, reader: Path, packages: Listed) -> None:
         return
     with suppress(OSError):
         FOLDER.mkdir(parents=True, exist_ok=True)
-        if private.is_closed(FOLDER):
-            private.write(_file(layers, reader), msgspec.json.encode(packages).decode())
+        if ownership.is_closed(FOLDER):
+            ownership.write(_file(layers, reader), msgspec.json.encode(packages).decode())
             _forget_oldest()
 
 

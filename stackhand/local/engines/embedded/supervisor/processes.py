@@ -18,7 +18,7 @@ import psutil
 
 from stackhand.local.engines.embedded.supervisor import launch
 from stackhand.local.engines.embedded.supervisor.launch import birth
-from stackhand.project import private
+from stackhand.project import ownership
 from stackhand.system import ports as port_numbers
 from stackhand.system import waiting
 
@@ -73,8 +73,8 @@ def read(run: Path, name: str) -> Record | None:
     """
     try:
         path = run / f"{name}.json"
-        private.require(run)
-        text, owner = launch.read(path, private.trusted())
+        ownership.require(run)
+        text, owner = launch.read(path, ownership.trusted())
         content = json.loads(text)
         if _of_another(path, Path(content.get("record", path))):
             return None
@@ -98,7 +98,7 @@ def records(run: Path) -> dict[str, Record]:
         Failure: there is such a folder, and it is another account's, or others can put records into it.
     """
     try:
-        private.require(run)
+        ownership.require(run)
         paths = sorted(run.iterdir())  # not glob(), which takes a folder that cannot be listed for an empty one
     except (FileNotFoundError, NotADirectoryError):
         return {}
