@@ -77,8 +77,7 @@ def _accounts(state: State) -> Iterator[Check]:
 
 
 def _engine() -> Iterator[Check]:
-    from stackhand.containers import docker
-    from stackhand.local.engines.compose import preflight
+    from stackhand.containers import docker, images
 
     known = State(PROJECT).read().engine
     try:
@@ -93,7 +92,7 @@ def _engine() -> Iterator[Check]:
     if known == "embedded":
         yield Check("engine", "stack", "pass", "this checkout already runs on embedded")
         return
-    for each in preflight.findings():
+    for each in images.findings():
         yield Check("engine", *each)
 
 

@@ -7,20 +7,24 @@ import re
 import selectors
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from msgspec import structs
 
 from stackhand.cli import loglines
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import Line
 from stackhand.containers import docker
 from stackhand.containers.listing import Container
-from stackhand.project import inherited
+from stackhand.project import inherited, settings
 from stackhand.project.stack.model import Port, Service
 
 OUT_OF_MEMORY = 137
+PROJECT = "com.docker.compose.project"
+FOLDER = f"{PROJECT}.working_dir"
 CRASHES = 2
 """How often a container may end while it starts until it is given up, for its restart policy would go on for long."""
 REMOVED = re.compile(rf"{docker.NOT_THERE.pattern}|marked for removal", re.IGNORECASE)
@@ -46,6 +50,23 @@ def healthy(container: Container) -> bool:
     """Whether it runs and its health check, where it has one, passes."""
     state = container["State"]
     return bool(state["Status"] == "running" and state.get("Health", {"Status": "healthy"})["Status"] == "healthy")
+
+
+def require_own(existing: Iterable[Container], root: Path) -> None:
+    """Refuse to touch the containers of another checkout, which a copy of it has the name of.
+
+    Raises:
+        Failure: they were started in another folder, which is still there.
+    """
+    for container in existing:
+        labels = container["Config"]["Labels"]
+        folder = Path(labels.get(FOLDER) or root)
+        if folder.exists() and not folder.samefile(root):
+            raise Failure(
+                f"The containers of {labels.get(PROJECT)} belong to the checkout {folder}.",
+                next=f"work there; or write {settings.own_name(root)} into .env here: that makes it a stack of its own",
+                code=ExitCode.PREFLIGHT,
+            )
 
 
 def worst(replicas: Sequence[Container]) -> Container:

@@ -10,7 +10,7 @@ from stackhand.cli.failure import Failure
 from stackhand.containers import docker, images
 from stackhand.containers.endpoint import Unavailable
 from stackhand.containers.listing import Container
-from stackhand.local.engines.compose import containers, failures, gate, preflight, status, volumes
+from stackhand.local.engines.compose import containers, failures, gate, status, volumes
 from stackhand.local.engines.compose.access import ContainerAccess
 from stackhand.local.engines.compose.database import ComposeDatabase
 from stackhand.local.engines.compose.volumes import require_own
@@ -240,7 +240,7 @@ class Compose(ContainerAccess):
     def _require_own(self) -> dict[str, Container]:
         """Return the containers; refuse those of another checkout, of which this one is a copy."""
         existing = self.containers()
-        preflight.require_own(existing.values(), self.state.root)
+        containers.require_own(existing.values(), self.state.root)
         return existing
 
     def _served(self, names: Sequence[str]) -> dict[str, Served]:
@@ -250,7 +250,7 @@ class Compose(ContainerAccess):
         """Pull what is missing and build what has changed; return what was done."""
         missing, stale = images.wanting(self.stack, self.state.read().images or {})
         if missing or stale:
-            preflight.require_disk()
+            images.require_disk()
         for image in missing:
             users = ", ".join(each.name for each in self.stack.services.values() if each.image == image)
             images.pull(image, users, progress)
