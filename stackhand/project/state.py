@@ -26,11 +26,7 @@ LOCK_HELD = "STACKHAND_TURN"
 
 
 class State:
-    """The paths below `.stackhand/` of one checkout.
-
-    Args:
-        root: the checkout.
-    """
+    """The paths below `.stackhand/` of one checkout."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

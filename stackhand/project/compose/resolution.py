@@ -42,10 +42,6 @@ def environment(root: Path, values: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that Compose runs with: the shell's, which win, and settings that `.env` is yet to get.
 
     Compose reads `.env` itself. COMPOSE_FILE, COMPOSE_PROFILES and COMPOSE_ENV_FILES of the shell are among them.
-
-    Args:
-        root: the checkout.
-        values: the settings.
     """
     shell = inherited.environment("compose", root)
     present = composefiles.settings(root)
@@ -56,10 +52,6 @@ def environment(root: Path, values: Mapping[str, str]) -> dict[str, str]:
 def resolve(root: Path, values: Mapping[str, str]) -> Resolved:
     """Return what Compose makes of the project's files.
 
-    Args:
-        root: the checkout.
-        values: the settings.
-
     Raises:
         Failure: Compose rejects them, or there is no Compose; its own sentence is the evidence.
     """
@@ -68,10 +60,6 @@ def resolve(root: Path, values: Mapping[str, str]) -> Resolved:
 
 def without_overlay(root: Path, values: Mapping[str, str]) -> Resolved:
     """Return what Compose makes of the project's own files, as if our overlay were not there; with all profiles.
-
-    Args:
-        root: the checkout.
-        values: the settings.
 
     Raises:
         Failure: Compose rejects them, or there is no Compose.
@@ -83,12 +71,7 @@ def without_overlay(root: Path, values: Mapping[str, str]) -> Resolved:
 
 
 def written(root: Path, values: Mapping[str, str]) -> Resolved:
-    """Return the same with all variables as they are written, those of every profile included.
-
-    Args:
-        root: the checkout.
-        values: the settings.
-    """
+    """Return the same with all variables as they are written, those of every profile included."""
     return _ask(root, environment(root, values) | {"COMPOSE_PROFILES": "*"}, "written", *AS_WRITTEN)
 
 

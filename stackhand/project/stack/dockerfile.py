@@ -156,12 +156,7 @@ def _words(value: str) -> list[str]:
 
 
 def released(service: Service, root: Path) -> Image | None:
-    """Return the image that a release of a service runs; None where no file here says what it is.
-
-    Args:
-        service: which.
-        root: the project.
-    """
+    """Return the image that a release of a service runs; None where no file here says what it is."""
     if service.build is None:
         return Image(base=service.image) if service.image else None
     file = str(Path(service.build.context) / service.build.dockerfile)

@@ -18,10 +18,6 @@ from stackhand.project.stack.xfields import wrong
 def load(root: Path, variables: Mapping[str, str]) -> Stack:
     """Return the services as Compose resolves them.
 
-    Args:
-        root: the checkout.
-        variables: the settings.
-
     Raises:
         Failure: Compose rejects its files, or one of our `x-` keys is wrong.
     """
