@@ -41,13 +41,7 @@ NOT_THERE = re.compile(r"no such (?:image|container|object|volume|network)|netwo
 
 @dataclass(frozen=True)
 class Reached:
-    """A container engine that answers.
-
-    Args:
-        host: its address, such as unix:///var/run/docker.sock.
-        version: of the engine.
-        compose: of the Compose plugin.
-    """
+    """A container engine that answers: its address, its version, and that of the Compose plugin."""
 
     host: str
     version: str
@@ -55,12 +49,7 @@ class Reached:
 
 
 class Failed(Failure):
-    """A docker command ended with an error of its own, though the engine can be asked.
-
-    Args:
-        args: the command, without `docker`.
-        message: docker's own words.
-    """
+    """A docker command, which `args` has without `docker`, ended with an error though the engine can be asked."""
 
     def __init__(self, args: Sequence[str], message: str) -> None:
         name = " ".join(list(takewhile(lambda each: not each.startswith("-"), args))[:2])
@@ -156,12 +145,7 @@ def run(
 
 
 class Running:
-    """A docker command that runs beside this program.
-
-    Args:
-        child: its process.
-        file: where its output goes.
-    """
+    """A docker command that runs beside this program."""
 
     def __init__(self, child: subprocess.Popen[bytes], file: IO[bytes]) -> None:
         self._child, self._file = child, file

@@ -97,13 +97,9 @@ def fingerprints(stack: Stack) -> dict[str, str]:
 
 
 def wanting(stack: Stack, built: Mapping[str, str]) -> tuple[list[str], list[Service]]:
-    """Return the images that have to be pulled, and a service for each one that has to be built.
+    """Return the images that have to be pulled, and a service for each that differs from what was built last.
 
     A job may have the image of the service it runs before.
-
-    Args:
-        stack: whose images they are.
-        built: the fingerprints of those that were built last.
     """
     services, current = stack.services.values(), fingerprints(stack)
     known = present(image_of(each, stack) for each in services)
@@ -119,12 +115,7 @@ def wanting(stack: Stack, built: Mapping[str, str]) -> tuple[list[str], list[Ser
 
 
 def pull(image: str, users: str, progress: Progress) -> None:
-    """Pull an image.
-
-    Args:
-        image: its name.
-        users: the services that use it.
-        progress: told how far it is.
+    """Pull an image that some services use.
 
     Raises:
         Failure: it cannot be had; the ways out are named.

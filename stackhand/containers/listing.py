@@ -49,11 +49,7 @@ def inspect(names: Sequence[str]) -> dict[str, Container]:
 
 
 def listed(project: str, host: str = "") -> list[str]:
-    """Return the ids of a Compose project's containers, running or not.
-
-    Args:
-        project: its name.
-        host: the engine's address, where it is not the one in force.
+    """Return the ids of a Compose project's containers, running or not, at the host in force or at another one.
 
     Raises:
         Unavailable: the engine cannot be asked.

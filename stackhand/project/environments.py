@@ -63,11 +63,7 @@ def known(folder: Path | None = None) -> list[str]:
 
 
 def load(name: str, folder: Path | None = None) -> Environment:
-    """Read one environment.
-
-    Args:
-        name: its name.
-        folder: where its file is; that of the project without one.
+    """Read one environment from its file in a folder, or in that of the project.
 
     Raises:
         Failure: there is no such file, it cannot be read, or it lacks what everything needs.

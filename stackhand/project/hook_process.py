@@ -38,10 +38,6 @@ class Ended(msgspec.Struct, frozen=True):
 def run(path: Path, environment: Mapping[str, str]) -> Ended:
     """Run a hook to its end, in a session of its own and without input, and show its output on stderr.
 
-    Args:
-        path: the program.
-        environment: all its variables.
-
     Raises:
         KeyboardInterrupt: the user interrupted; the hook is ended.
     """
@@ -99,9 +95,6 @@ class _Output:
 
     def follow(self, deadline: float) -> int:
         """Show all of it until the hook ends, and return its exit code; what it left in the background is not awaited.
-
-        Args:
-            deadline: of `time.monotonic`.
 
         Raises:
             subprocess.TimeoutExpired: it did not end by then.

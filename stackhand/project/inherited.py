@@ -77,13 +77,7 @@ NEVER_OF_THE_FILE = ("ANSIBLE_*", "PYTHON*", "COMPOSE_*", "LD_*")
 
 
 def environment(program: str, root: Path = PROJECT, /, **ours: str) -> dict[str, str]:
-    """Return the environment for a program: what of the user's shell reaches it, and what we add to that.
-
-    Args:
-        program: a key of REACHES.
-        root: the checkout whose Compose files name variables.
-        ours: what we add.
-    """
+    """Return the environment for a program of REACHES: what of the user's shell reaches it, and what we add to that."""
     named = _named(root) if program in WITH_COMPOSE_FILE else frozenset()
     of_files = {name: value for name, value in os.environ.items() if name in named}
     return {**allowed(program), **of_files, **ours}

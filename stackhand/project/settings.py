@@ -171,13 +171,7 @@ def _fresh(entry: Setting, root: Path) -> str:
 
 
 def _write_ours(root: Path, before: str | None, text: str) -> None:
-    """Write `.env`, and record a digest of it as long as nobody else has had a hand in it (see `is_ours`).
-
-    Args:
-        root: the checkout.
-        before: what is there; None where there is no file.
-        text: what shall be there.
-    """
+    """Write `.env` over what was there, and record a digest as long as nobody has edited that (see `is_ours`)."""
     state = State(root)
     ours = before is None or _is_recorded(state, before)
     dotenv.write_text(root / ".env", text)

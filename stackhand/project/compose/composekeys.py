@@ -21,12 +21,7 @@ class Level(StrEnum):
 
 
 class Support(NamedTuple):
-    """What a target makes of a key.
-
-    Args:
-        level: how much of it.
-        message: how it differs, what one loses, or why it is refused; empty where it is the same.
-    """
+    """What a target makes of a key: how much of it, and how it differs, what one loses, or why it is refused."""
 
     level: Level
     message: str = ""
@@ -186,12 +181,7 @@ TOP_LEVEL: Mapping[str, Mapping[str, Support]] = {
 
 
 def differing(target: str, entry: Mapping[str, Any]) -> Iterator[tuple[str, Support]]:
-    """Yield the keys of a service that a target does not carry as Compose does.
-
-    Args:
-        target: a key of TARGETS.
-        entry: the service as its file has it.
-    """
+    """Yield the keys of a service, as its file has it, that a target does not carry as Compose does."""
     for key, value in entry.items():
         support = TARGETS[target].get(key, UNKNOWN)
         if not key.startswith("x-") and value not in (None, [], {}, False) and support.level is not Level.SAME:
@@ -199,12 +189,7 @@ def differing(target: str, entry: Mapping[str, Any]) -> Iterator[tuple[str, Supp
 
 
 def lines(target: str, services: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return what a target makes of a stack: a line for each consequence, and one for all that only differs.
-
-    Args:
-        target: a key of TARGETS.
-        services: those that it runs, as their file has them.
-    """
+    """Return what a target makes of its services: a line for each consequence, and one for all that only differs."""
     lost: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     different: set[str] = set()
     for name, entry in services.items():

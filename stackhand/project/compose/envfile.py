@@ -32,11 +32,7 @@ IN_SINGLE_QUOTES = "write it in single quotes, KEY='value', where no character i
 def read(text: str, root: Path = PROJECT) -> tuple[dict[str, str], list[Problem]]:
     """Return the values of a file as Compose reads them, and what is wrong with it.
 
-    Where Compose cannot read it, or there is no Compose, the values are those that `search` finds.
-
-    Args:
-        text: the whole file.
-        root: the checkout, whose Compose is asked.
+    Where Compose cannot read it, or the checkout has no Compose, the values are those that `search` finds.
     """
     text = text.removeprefix("\ufeff")
     if (values := dotenv.plain(text)) is not None:

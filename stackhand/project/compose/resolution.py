@@ -76,12 +76,7 @@ def written(root: Path, values: Mapping[str, str]) -> Resolved:
 
 
 def apart(root: Path, variables: Mapping[str, str]) -> Resolved:
-    """Return what Compose makes of the files with these variables alone: nothing of `.env` and of the shell counts.
-
-    Args:
-        root: the checkout.
-        variables: all that there are.
-    """
+    """Return what Compose makes of the files with these variables alone: nothing of `.env` and of the shell counts."""
     fixed = {"COMPOSE_DISABLE_ENV_FILE": "1", "COMPOSE_PROFILES": "*", **composefiles.chosen(root)}
     fixed |= composefiles.overlay_variables(root)
     return _ask(root, {**inherited.environment("docker"), **variables, **fixed}, "cloud")
@@ -143,12 +138,7 @@ def _is_to_be_made(root: Path, message: str) -> bool:
 
 
 def rejected(root: Path, message: str) -> Failure:
-    """Return the failure of files that Compose does not accept.
-
-    Args:
-        root: the checkout.
-        message: what it printed on stderr.
-    """
+    """Return the failure of files that Compose does not accept, from what it printed on stderr."""
     lines = [line for line in message.strip().splitlines() if not line.startswith("time=")]
     lines = [_named(line.replace(f"{root}/", "")) for line in lines] or ["no output"]
     name = composefiles.label(root)

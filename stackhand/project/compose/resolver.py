@@ -42,12 +42,7 @@ WITHOUT_EFFECT = ("LC_", "LANG", "TERM", "COLORTERM", "NO_COLOR")
 
 @dataclass(frozen=True)
 class Resolver:
-    """A program that resolves Compose files.
-
-    Args:
-        command: its first words.
-        identity: changes when it is replaced; empty where that is not known.
-    """
+    """A program that resolves Compose files: its first words, and what changes when it is replaced, where known."""
 
     command: tuple[str, ...]
     identity: str = ""
@@ -147,14 +142,7 @@ def _identity(programs: Iterable[Path]) -> str:
 
 
 def digest(root: Path, question: str, program: str, variables: Mapping[str, str]) -> str:
-    """Return what changes when the answer may; nothing, when that cannot be known.
-
-    Args:
-        root: the checkout.
-        question: the flags.
-        program: its identity.
-        variables: all that it runs with.
-    """
+    """Return what changes when the answer of a program may; nothing, when that cannot be known."""
     inputs = passthrough.search(root)
     if not program or not inputs.complete:
         return ""
@@ -173,15 +161,10 @@ _here: dict[Path, bytes] = {}
 
 
 def answer(root: Path, question: str, digest: str, ask: Callable[[], Any]) -> Any:
-    """Return the answer to a question: the one that is kept, where that still holds, else one that is asked for now.
+    """Return the answer to a question: the one that is kept under its digest, else one that is asked for now.
 
     It is kept for our account alone, as it may have secrets in it. A checkout that was never started keeps none.
-
-    Args:
-        root: the checkout.
-        question: its name.
-        digest: of all that goes into the answer; empty where that cannot be known.
-        ask: returns the answer; an empty text is none.
+    Without a digest nothing is kept, nor an empty text, which is no answer.
     """
     path = State(root).directory / "resolved" / f"{question}.json"
     with suppress(OSError, msgspec.DecodeError):

@@ -106,12 +106,7 @@ def server_of(image: str | None) -> str | None:
 
 
 def infer(written: Any, facts: ServiceFacts) -> Reason:
-    """Return the kind of a service.
-
-    Args:
-        written: its `x-aws`; an explicit `kind` has been checked.
-        facts: the rest of its entry.
-    """
+    """Return the kind of a service, from its `x-aws`, whose `kind` has been checked, and the rest of its entry."""
     keys = written if isinstance(written, dict) else {}
     if keys.get("kind"):
         return Reason(keys["kind"], "x-aws.kind says so")
@@ -128,12 +123,7 @@ def infer(written: Any, facts: ServiceFacts) -> Reason:
 
 
 def aws(written: Any, at: str, facts: ServiceFacts) -> XAws | None:
-    """Return `x-aws` with its defaults.
-
-    Args:
-        written: the field as the Compose file has it.
-        at: the file and the service, for messages.
-        facts: the rest of its entry.
+    """Return `x-aws` with its defaults; messages say `at` which service of which file it is.
 
     Raises:
         Failure: a key is wrong, or contradicts the kind.
@@ -225,11 +215,6 @@ def with_needs(
     services: Mapping[str, Service], entries: Mapping[str, Mapping[str, Any]], file: str
 ) -> dict[str, Service]:
     """Return the services with the managed ones that each of them may connect to.
-
-    Args:
-        services: by name.
-        entries: as Compose resolves them.
-        file: what messages call the Compose files.
 
     Raises:
         Failure: `needs` names a service that does not exist.

@@ -25,12 +25,7 @@ def load(root: Path, variables: Mapping[str, str]) -> Stack:
 
 
 def of(root: Path, resolved: Resolved, file: str) -> Stack:
-    """Return the services of what Compose has resolved.
-
-    Args:
-        root: the checkout.
-        resolved: the answer of Compose.
-        file: what messages call the Compose files.
+    """Return the services of what Compose has resolved from its files, which messages call `file`.
 
     Raises:
         Failure: one of our `x-` keys is wrong; file, key and what was expected are named.

@@ -105,11 +105,9 @@ def _bound(port: Port, container: Container) -> Port:
 
 
 def chosen(target: str, container: Container) -> int | None:
-    """Return the port of this machine that the engine has chosen; on IPv6 it may have another number than this one.
+    """Return the port of this machine that the engine has chosen for a container's, such as 80/tcp.
 
-    Args:
-        target: the container's port and its protocol, such as 80/tcp.
-        container: what `docker container inspect` says.
+    On IPv6 it may have another number than this one.
     """
     bindings = (container["NetworkSettings"]["Ports"] or {}).get(target) or []
     binding = min(bindings, key=lambda each: ":" in each["HostIp"], default=None)
@@ -178,11 +176,7 @@ def links(replicas: Sequence[Container]) -> list[Port]:
 
 
 def follow(names: Mapping[str, str]) -> Iterator[Line]:
-    """Yield what containers say from now on, until interrupted.
-
-    Args:
-        names: the services by their containers' names.
-    """
+    """Yield what containers say from now on, until interrupted; `names` has their services by their names."""
     # By the current time, not --tail 0: docker takes a moment to attach, and what is said meanwhile would be lost.
     args = ["logs", "--follow", "--since", datetime.now(UTC).isoformat()]
     lines = _lines_of(

@@ -51,12 +51,9 @@ has copied here, and those have a label, or databases and files of a user.
 
 
 class ComposeDatabase:
-    """The database of a stack in containers, to be brought in line with the settings.
+    """A database of a stack in containers, to be brought in line with the settings.
 
-    Args:
-        engine: the stack.
-        service: its entry in the Compose file.
-        key: of what is remembered of it; nothing where it is the only one.
+    The key is that of what is remembered of it; the only one has none.
     """
 
     def __init__(self, engine: Compose, service: Service, key: str = "") -> None:

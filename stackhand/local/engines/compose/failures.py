@@ -23,13 +23,7 @@ HOOK = re.compile(
 
 
 def failure(service: str, container: Container, what: str) -> Failure:
-    """Return the failure of a service that does not get healthy: its last check and its last lines.
-
-    Args:
-        service: its name.
-        container: what is known of it.
-        what: what failed, without the name.
-    """
+    """Return the failure "SERVICE WHAT." of one that does not get healthy: its last check and its last lines."""
     name = containers.name_of(container)
     where = f"log: docker logs {name}; the container is kept"
     lines = _end_of_log(name, service)
@@ -61,13 +55,7 @@ def engine_stopped(message: str) -> Failure:
 
 
 def up_failed(message: str, existing: Mapping[str, Container], out: Sequence[str]) -> Failure:
-    """Return the failure of `docker compose up`, from what it said and how the containers are.
-
-    Args:
-        message: the error.
-        existing: the containers by service.
-        out: all that was said.
-    """
+    """Return the failure of `docker compose up`, from what it said and how the containers are."""
     if is_unavailable(message) or "EOF" in message:
         return engine_stopped(message)
     port = re.search(r"(?:Bind for|listen tcp4?) [\d.]+:(\d+)", message)
@@ -136,13 +124,7 @@ def _name_taken(name: str) -> Failure:
 
 
 def remedy(service: str, container: Container, lines: Sequence[str]) -> str:
-    """Return the next command after a container did not get healthy; damaged data is moved away, never removed.
-
-    Args:
-        service: its name.
-        container: of it.
-        lines: the end of its log.
-    """
+    """Return the next command after a container did not get healthy; damaged data is moved away, never removed."""
     if damage.other_postgresql(lines):
         return "use the image of that version, or ./inv down --volumes, which removes the data"
     if damage.disk_full(lines):
