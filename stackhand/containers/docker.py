@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import IO
@@ -23,7 +24,7 @@ from stackhand.containers import endpoint
 from stackhand.containers.endpoint import INSTEAD, NO_COMMAND, Unavailable, is_unavailable
 from stackhand.project import inherited
 from stackhand.project.compose import composefiles
-from stackhand.system import program
+from stackhand.system import program, waiting
 from stackhand.system.roots import PROJECT
 
 ANSWER_WITHIN = 2.0
@@ -31,6 +32,7 @@ REMOTE_WITHIN = 10.0
 """Seconds for an engine on another machine: a login by ssh takes one or two, and each command logs in again."""
 READ_WITHIN = 20.0
 OLDEST_COMPOSE = (2, 20)
+ENDED_WITHIN = 1.0
 SILENT = 124  # the code of timeout(1)
 HOST = ("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
 SHOWN = 10
@@ -74,19 +76,19 @@ def reach() -> Reached:
         "compose": ["docker", "compose", "version", "--short"],
     }
     output = _all_at_once(asked)
-    if output["version"].code != 0:
-        raise Unavailable(output["version"].message)
-    if output["compose"].code == SILENT:
-        raise _failure(f"docker compose version: {output['compose'].err}.", f"repeat the command; {INSTEAD}")
-    if output["compose"].code != 0:
+    if output["version"].returncode != 0:
+        raise Unavailable(_message(output["version"]))
+    if output["compose"].returncode == SILENT:
+        raise _failure(f"docker compose version: {output['compose'].stderr}.", f"repeat the command; {INSTEAD}")
+    if output["compose"].returncode != 0:
         remedy = f"install docker-compose-plugin; {INSTEAD}"
-        raise _failure("docker has no working Compose plugin.", remedy, output["compose"].message)
-    compose = output["compose"].out.lstrip("v")
+        raise _failure("docker has no working Compose plugin.", remedy, _message(output["compose"]))
+    compose = output["compose"].stdout.strip().lstrip("v")
     numbers = tuple(int(number) for number in re.findall(r"\d+", compose)[:2])
     if numbers < OLDEST_COMPOSE:
         oldest = ".".join(map(str, OLDEST_COMPOSE))
         raise _failure(f"Compose {compose} is too old: {oldest} or newer is needed.", f"update Docker; {INSTEAD}")
-    server = json.loads(output["version"].out) or {}
+    server = json.loads(output["version"].stdout) or {}
     return Reached(host(), str(server.get("Version", "unknown")), compose)
 
 
@@ -139,8 +141,7 @@ def run(
     except subprocess.TimeoutExpired as error:
         raise Unavailable(f"no answer within {timeout:g} s", host) from error
     if done.returncode != 0 and not _accepted(done.stderr, accept):
-        # WSL's stand-in for docker reports on stdout
-        raise error_of(args, done.returncode, done.stderr.strip() or done.stdout, host)
+        raise error_of(args, done.returncode, _message(done), host)
     return done
 
 
@@ -194,42 +195,26 @@ def _accepted(message: str, accept: re.Pattern[str] | None) -> bool:
     return accept is not None and bool(lines) and all(accept.search(line) for line in lines)
 
 
-@dataclass(frozen=True)
-class _CommandOutput:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def message(self) -> str:
-        """What it said of a failure: on stderr, or as WSL's stand-in for docker does, on stdout."""
-        return self.err or self.out
+def _message(done: subprocess.CompletedProcess[str]) -> str:
+    """Return what a command said of a failure: on stderr, or as WSL's stand-in for docker does, on stdout."""
+    return done.stderr.strip() or done.stdout.strip()
 
 
-def _all_at_once(commands: Mapping[str, Sequence[str]]) -> dict[str, _CommandOutput]:
+def _all_at_once(commands: Mapping[str, Sequence[str]]) -> dict[str, subprocess.CompletedProcess[str]]:
     """Run commands side by side; one that takes too long is ended, with the code of timeout(1)."""
-    children = {
-        name: subprocess.Popen(
-            args,
-            env=inherited.environment("docker"),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-        )
-        for name, args in commands.items()
-    }
-    output, within = {}, answer_within()
-    for name, child in children.items():
+    environment, within = inherited.environment("docker"), answer_within()
+
+    def silent(args: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(args, SILENT, "", f"no answer within {within:g} s")
+
+    def output(args: Sequence[str]) -> subprocess.CompletedProcess[str]:
         try:
-            out, err = child.communicate(timeout=within)
-            output[name] = _CommandOutput(child.returncode, out.strip(), err.strip())
+            return program.run(args, environment=environment, timeout=within)
         except subprocess.TimeoutExpired:
-            child.kill()
-            child.communicate()
-            output[name] = _CommandOutput(SILENT, "", f"no answer within {within:g} s")
-    return output
+            return silent(args)
+
+    ended = waiting.gather({name: partial(output, args) for name, args in commands.items()}, within + ENDED_WITHIN)
+    return {name: ended.get(name) or silent(args) for name, args in commands.items()}
 
 
 def _require_command() -> None:
