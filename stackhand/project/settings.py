@@ -60,8 +60,9 @@ def ensure(root: Path, *, check: bool = False, given: bool = True) -> Settings:
     if wanted is not None and not check:
         _write_ours(root, text, wanted)
     values = _read(wanted if wanted is not None else text or "", entries, given=given)
-    if wanted is not None:
-        notes += _not_set(entries, values)
+    # The secrets that nobody has given are told when the file is written, not each time.
+    if wanted is not None and (empty := [key for key, each in entries.items() if each.given and not values.get(key)]):
+        notes.append(schema.not_set(empty))
     return Settings(values, (*notes, *_overrides(entries or values)), wanted is not None)
 
 
@@ -232,12 +233,6 @@ def _twins(entries: Mapping[str, Setting], values: Mapping[str, str]) -> list[st
             twins.append(f"{key} must differ from {seen[port]}, but both are {port}")
         seen.setdefault(port, key)
     return twins
-
-
-def _not_set(entries: Mapping[str, Setting], values: Mapping[str, str]) -> list[str]:
-    """Return a sentence on the secrets that nobody has given; it is told when the file is written, not each time."""
-    empty = [key for key, entry in entries.items() if entry.given and not values.get(key)]
-    return [schema.not_set(empty)] if empty else []
 
 
 def _overrides(keys: Iterable[str]) -> list[str]:

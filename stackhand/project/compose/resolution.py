@@ -33,6 +33,8 @@ UNKNOWN = re.compile(
     r" additional properties '([^']+)' not allowed)$"
 )
 """A key that Compose does not know, as its newer and its older versions call it."""
+FILE = re.compile(r"(?:^|\s)([\w./-]*\.(?:ya?ml|env))(?=[:\s]|$)")
+"""A file that a message of Compose names."""
 UNREADABLE = re.compile(r"in variable name|unterminated quoted value|key cannot contain a space")
 Resolved = dict[str, Any]
 Entry = dict[str, Any]  # a service of it, with the keys of Compose's own reference, and ours (xfields.py)
@@ -163,7 +165,7 @@ def rejected(root: Path, message: str) -> Failure:
             next=f"set {match[1]} in .env, then repeat the command",
             code=ExitCode.PREFLIGHT,
         )
-    where = next(iter(_mentioned(lines)), "")
+    where = next((match[1] for line in lines if (match := FILE.search(line))), "")
     evidence = lines if where else [f"{name}: {lines[0]}", *lines[1:]]
     return Failure(
         f"Compose rejects {where or name}.",
@@ -199,11 +201,6 @@ def _unreadable(root: Path) -> Failure | None:
                 code=ExitCode.PREFLIGHT,
             )
     return None
-
-
-def _mentioned(lines: Iterable[str]) -> list[str]:
-    """Return the files that a message of Compose names."""
-    return [match[1] for line in lines if (match := re.search(r"(?:^|\s)([\w./-]*\.(?:ya?ml|env))(?=[:\s]|$)", line))]
 
 
 def _services(resolved: Resolved) -> Collection[Entry]:

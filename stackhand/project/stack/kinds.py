@@ -11,7 +11,7 @@ import msgspec
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.stack import addresses, xaws
 from stackhand.project.stack.xaws import SERVERLESS, Fargate, Job, Managed, XAws
-from stackhand.project.stack.xfields import Embedded, wrong
+from stackhand.project.stack.xfields import Embedded, convert, wrong
 
 if TYPE_CHECKING:
     from stackhand.project.stack.model import Service
@@ -140,7 +140,7 @@ def aws(written: Any, at: str, facts: ServiceFacts) -> XAws | None:
     given = {**written, "kind": reason.kind}
     match reason.kind:
         case "managed":
-            return xaws.managed(_managed(given, at, facts, reason), f"{at}.x-aws")
+            return convert(_managed(given, at, facts, reason), Managed, f"{at}.x-aws")
         case "job":
             if not facts.command:
                 raise wrong(f"{at}.command", f"set, for it is what runs: the service is {reason}")

@@ -148,11 +148,6 @@ class Managed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"
 XAws = Fargate | Job | Managed
 
 
-def managed(entry: dict[str, Any], at: str) -> Managed:
-    """Return the `x-aws` of a managed service."""
-    return convert(entry, Managed, at)
-
-
 def job(entry: dict[str, Any], at: str) -> Job:
     """Return the `x-aws` of a job."""
     job = convert(entry, Job, at)

@@ -122,7 +122,8 @@ class ContainerAccess(Engine):
         try:
             self.still_running()
         except Unavailable:
-            volumes.give_up(self.state)
+            with self.state.edit() as memory:
+                memory.compose = msgspec.structs.replace(memory.compose, given_up=True)
             return True
         return False
 

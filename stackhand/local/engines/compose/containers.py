@@ -95,13 +95,13 @@ def published(container: Container) -> list[int]:
 
 def bound(service: Service, container: Container) -> Service:
     """Return a service with the ports that the engine has chosen for it in place of those that it left to it."""
-    return structs.replace(service, ports=tuple(_bound(port, container) for port in service.ports))
-
-
-def _bound(port: Port, container: Container) -> Port:
-    if port.published is not None:
-        return port
-    return structs.replace(port, published=chosen(f"{port.target}/{port.protocol}", container))
+    ports = (
+        structs.replace(each, published=chosen(f"{each.target}/{each.protocol}", container))
+        if each.published is None
+        else each
+        for each in service.ports
+    )
+    return structs.replace(service, ports=tuple(ports))
 
 
 def chosen(target: str, container: Container) -> int | None:

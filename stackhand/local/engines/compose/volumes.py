@@ -8,8 +8,6 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from msgspec import structs
-
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import docker, listing
 from stackhand.local.engines.status import StoredData
@@ -37,12 +35,6 @@ def awaited(state: State) -> str:
     """Return the address of the engine that they were made on, as long as `down` has not given that up."""
     known = state.read().compose
     return "" if known.given_up else known.host
-
-
-def give_up(state: State) -> None:
-    """Ask the engine that they were made on no more: it does not answer, and `down` has told of it."""
-    with state.edit() as memory:
-        memory.compose = structs.replace(memory.compose, given_up=True)
 
 
 def require_own(state: State) -> None:
