@@ -71,21 +71,13 @@ PARTIES = re.compile(
 
 @dataclass(frozen=True)
 class Setting:
-    """One entry of `.env.example`.
+    """One entry of `.env.example`."""
 
-    Args:
-        key: the variable's name.
-        kind: its type, one of `values.CHECKS`.
-        words: the type's arguments, such as the choices.
-        default: the example's value.
-        block: the comment lines above it and the line itself, as they stand in the example.
-    """
-
-    key: str
-    kind: str
-    words: tuple[str, ...]
-    default: str
-    block: str
+    key: str  # the variable's name
+    kind: str  # its type, one of `values.CHECKS`
+    words: tuple[str, ...]  # the type's arguments, such as the choices
+    default: str  # the example's value
+    block: str  # the comment lines above it and the line itself, as they stand in the example
 
     @property
     def generated(self) -> bool:

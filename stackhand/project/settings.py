@@ -26,17 +26,12 @@ EXAMPLE = ".env.example"
 
 @dataclass(frozen=True)
 class Settings:
-    """The values in force and how they came about.
-
-    Args:
-        values: every key of `.env` with the value Compose would use: the process environment wins over the file.
-        notes: what was done to the file, or deserves to be known, one sentence each.
-        changed: whether the file was written (or, in check mode, would be).
-    """
+    """The values in force and how they came about."""
 
     values: dict[str, str]
-    notes: tuple[str, ...] = ()
-    changed: bool = False
+    """Every key of `.env` with the value Compose would use: the process environment wins over the file."""
+    notes: tuple[str, ...] = ()  # what was done to the file, or deserves to be known, one sentence each
+    changed: bool = False  # whether the file was written (or, in check mode, would be)
 
 
 def ensure(root: Path, *, check: bool = False, given: bool = True) -> Settings:

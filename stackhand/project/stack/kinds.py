@@ -47,21 +47,13 @@ BELONGS: Mapping[str, tuple[Kind, ...]] = {
 
 
 class ServiceFacts(NamedTuple):
-    """What the Compose entry of a service shows of its kind.
+    """What the Compose entry of a service shows of its kind."""
 
-    Args:
-        server: which known server it is.
-        port: of the container: the first of TCP in `ports`, or in `expose`.
-        command: whether it has one.
-        job: whether it runs to its end.
-        mode: that of `deploy`, where it makes it a job.
-    """
-
-    server: str | None = None
-    port: int | None = None
-    command: bool = False
-    job: bool = False
-    mode: str = ""
+    server: str | None = None  # which known server it is
+    port: int | None = None  # of the container: the first of TCP in `ports`, or in `expose`
+    command: bool = False  # whether it has one
+    job: bool = False  # whether it runs to its end
+    mode: str = ""  # that of `deploy`, where it makes it a job
 
     @classmethod
     def of(cls, entry: Mapping[str, Any], embedded: Embedded | None, *, job: bool) -> ServiceFacts:
