@@ -148,12 +148,11 @@ def rejected(root: Path, message: str) -> Failure:
         below = sorted(
             str(each.parent.relative_to(root)) for depth in ("*/", "*/*/") for each in root.glob(depth + LOCK)
         )
+        elsewhere = f"the same with {below[0]}/inv, whose folder has {LOCK}" if below else ""
         return Failure(
             "There is no Compose file here.",
             evidence=[f"Compose looks for {', '.join(NAMES)} in {root}", *lines],
-            next=f"the same with {below[0]}/inv, whose folder has {LOCK}"
-            if below
-            else "write one, then repeat the command",
+            next=elsewhere or "write one, then repeat the command",
             code=ExitCode.PREFLIGHT,
         )
     if UNREADABLE.search(message) and (found := _unreadable(root)):
@@ -166,13 +165,12 @@ def rejected(root: Path, message: str) -> Failure:
             code=ExitCode.PREFLIGHT,
         )
     where = next((match[1] for line in lines if (match := FILE.search(line))), "")
-    evidence = lines if where else [f"{name}: {lines[0]}", *lines[1:]]
-    return Failure(
-        f"Compose rejects {where or name}.",
-        evidence=evidence,
-        next=f"fix {where or name}, then repeat the command",
-        code=ExitCode.PREFLIGHT,
-    )
+    return _rejection(where or name, lines if where else [f"{name}: {lines[0]}", *lines[1:]])
+
+
+def _rejection(name: str, evidence: list[str]) -> Failure:
+    remedy = f"fix {name}, then repeat the command"
+    return Failure(f"Compose rejects {name}.", evidence=evidence, next=remedy, code=ExitCode.PREFLIGHT)
 
 
 def _named(line: str) -> str:
@@ -193,13 +191,8 @@ def _unreadable(root: Path) -> Failure | None:
     for path in paths:
         problems = [each for each in envfile.read(passthrough.content(path), root)[1] if not each.is_expansion]
         if problems:
-            name = path.relative_to(root) if path.is_relative_to(root) else path
-            return Failure(
-                f"Compose rejects {name}.",
-                evidence=[f"line {each.line}: {each.key} {each.message}" for each in problems],
-                next=f"fix {name}, then repeat the command",
-                code=ExitCode.PREFLIGHT,
-            )
+            name = str(path.relative_to(root) if path.is_relative_to(root) else path)
+            return _rejection(name, [f"line {each.line}: {each.key} {each.message}" for each in problems])
     return None
 
 
