@@ -158,7 +158,8 @@ def _history_routes(app: bottle.Bottle, parts: Parts) -> None:
     def history() -> bytes:
         component, window = query_argument("component"), query_argument("window", "24h")
         if component not in parts.report.components:
-            raise invalid_argument(f"component must be one of {', '.join(parts.report.components)}.")
+            known = f"component must be one of {', '.join(parts.report.components)}."
+            raise error_response(HTTPStatus.NOT_FOUND, detail=known)
         with rejecting_arguments():
             return tagged_body(api.history(component, window))
 

@@ -69,7 +69,7 @@ locals {
         metric  = ["AWS/RDS", "DatabaseConnections", "Maximum"]
         above   = 70
         minutes = 5
-        of      = { DBInstanceIdentifier = "${local.name}-${name}" }
+        of      = { DBInstanceIdentifier = local.names.database[name] }
       }
     },
     {
@@ -78,7 +78,7 @@ locals {
         metric  = ["AWS/RDS", "CPUUtilization", "Average"]
         above   = 85
         minutes = 15
-        of      = { DBInstanceIdentifier = "${local.name}-${name}" }
+        of      = { DBInstanceIdentifier = local.names.database[name] }
       }
     },
     {
@@ -96,7 +96,7 @@ locals {
         metric  = ["AWS/RDS", "ACUUtilization", "Average"]
         above   = 90
         minutes = 15
-        of      = { DBClusterIdentifier = "${local.name}-${name}" }
+        of      = { DBClusterIdentifier = local.names.database[name] }
       }
     },
     {

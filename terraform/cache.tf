@@ -10,7 +10,7 @@ resource "aws_elasticache_subnet_group" "main" {
 resource "aws_elasticache_parameter_group" "main" {
   for_each = local.caches
 
-  name   = "${local.name}-${each.key}-valkey8"
+  name   = "${local.hyphenated[each.key]}-valkey8"
   family = "valkey8"
 
   parameter {

@@ -31,9 +31,9 @@ locals {
       title = "Databases and caches"
       stat  = "Average"
       metrics = concat(
-        [for pair in setproduct(keys(local.databases), ["CPUUtilization", "DatabaseConnections"]) : ["AWS/RDS", pair[1], "DBInstanceIdentifier", "${local.name}-${pair[0]}"]],
+        [for pair in setproduct(keys(local.databases), ["CPUUtilization", "DatabaseConnections"]) : ["AWS/RDS", pair[1], "DBInstanceIdentifier", local.names.database[pair[0]]]],
         [for name in keys(local.caches) : ["AWS/ElastiCache", "DatabaseMemoryUsagePercentage", "CacheClusterId", "${local.names.cache[name]}-001"]],
-        [for pair in setproduct(keys(local.clusters), ["ServerlessDatabaseCapacity", "DatabaseConnections"]) : ["AWS/RDS", pair[1], "DBClusterIdentifier", "${local.name}-${pair[0]}"]],
+        [for pair in setproduct(keys(local.clusters), ["ServerlessDatabaseCapacity", "DatabaseConnections"]) : ["AWS/RDS", pair[1], "DBClusterIdentifier", local.names.database[pair[0]]]],
         [for name in keys(local.serverless_caches) : ["AWS/ElastiCache", "BytesUsedForCache", "clusterId", local.names.cache[name]]],
       )
     },

@@ -10,7 +10,7 @@ resource "aws_db_subnet_group" "main" {
 resource "aws_db_parameter_group" "main" {
   for_each = local.databases
 
-  name   = "${local.name}-${each.key}-16"
+  name   = "${local.names.database[each.key]}-16"
   family = "postgres16"
 
   parameter {
@@ -37,7 +37,7 @@ resource "aws_db_instance" "main" {
   #checkov:skip=CKV_AWS_157: a standby doubles the price; database_multi_az enables it, and production does
   for_each = local.databases
 
-  identifier          = "${local.name}-${each.key}"
+  identifier          = local.names.database[each.key]
   snapshot_identifier = lookup(var.snapshot_identifiers, each.key, null)
 
   engine         = "postgres"
@@ -70,7 +70,7 @@ resource "aws_db_instance" "main" {
   delete_automated_backups   = false                   # they stay for their days: a database that gives way may start from one of them
   deletion_protection        = var.deletion_protection #checkov:skip=CKV_AWS_293: off where the environment is made to be thrown away
   skip_final_snapshot        = var.final_snapshot == null
-  final_snapshot_identifier  = var.final_snapshot == null ? null : "${local.name}-${each.key}-${var.final_snapshot}"
+  final_snapshot_identifier  = var.final_snapshot == null ? null : "${local.names.database[each.key]}-${var.final_snapshot}"
 
   iam_database_authentication_enabled   = true
   enabled_cloudwatch_logs_exports       = ["postgresql", "upgrade"]
@@ -100,9 +100,9 @@ resource "aws_db_instance" "main" {
 
 # RDS would create them itself and keep everything for ever.
 resource "aws_cloudwatch_log_group" "database" {
-  for_each = merge([for name in keys(local.databases) : { for log in ["postgresql", "upgrade"] : "${name}/${log}" => name }]...)
+  for_each = merge([for name in keys(local.databases) : { for log in ["postgresql", "upgrade"] : "${local.names.database[name]}/${log}" => name }]...)
 
-  name              = "/aws/rds/instance/${local.name}-${each.key}"
+  name              = "/aws/rds/instance/${each.key}"
   retention_in_days = var.log_days
   kms_key_id        = aws_kms_key.main.arn
 }

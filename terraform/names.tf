@@ -1,15 +1,19 @@
 # Names that AWS limits or reserves. One that is too long is cut, and ends in a hash of the whole, so that no two are the same.
 
 locals {
+  # For load balancers, RDS and ElastiCache, whose names have no underscores. Everything else has the name of the Compose file.
+  hyphenated = { for name in keys(merge(local.tasks, local.all_databases, local.all_caches)) : name => "${local.name}-${replace(name, "_", "-")}" }
+
   names = {
     for kind, each in {
       target_group = { most = 32, services = keys(local.paths) }
       cache        = { most = 40, services = keys(merge(local.caches, local.serverless_caches)) }
+      database     = { most = 63, services = keys(merge(local.databases, local.clusters)) }
     } :
     kind => {
       for service in each.services : service => (
-        length("${local.name}-${service}") <= each.most ? "${local.name}-${service}" :
-        "${trimsuffix(substr("${local.name}-${service}", 0, each.most - 7), "-")}-${substr(sha1("${local.name}-${service}"), 0, 6)}"
+        length(local.hyphenated[service]) <= each.most ? local.hyphenated[service] :
+        "${trimsuffix(substr(local.hyphenated[service], 0, each.most - 7), "-")}-${substr(sha1("${local.name}-${service}"), 0, 6)}"
       )
     }
   }

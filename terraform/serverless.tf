@@ -6,7 +6,7 @@
 resource "aws_rds_cluster_parameter_group" "main" {
   for_each = local.clusters
 
-  name   = "${local.name}-${each.key}-aurora16"
+  name   = "${local.names.database[each.key]}-aurora16"
   family = "aurora-postgresql16"
 
   parameter {
@@ -35,7 +35,7 @@ resource "aws_rds_cluster" "main" {
   #checkov:skip=CKV_AWS_324: what is logged is exported; a log of each query would cost more than the database
   for_each = local.clusters
 
-  cluster_identifier  = "${local.name}-${each.key}"
+  cluster_identifier  = local.names.database[each.key]
   snapshot_identifier = lookup(var.snapshot_identifiers, each.key, null)
 
   engine         = "aurora-postgresql"
@@ -66,7 +66,7 @@ resource "aws_rds_cluster" "main" {
   delete_automated_backups     = false
   deletion_protection          = var.deletion_protection #checkov:skip=CKV_AWS_139: off where the environment is made to be thrown away
   skip_final_snapshot          = var.final_snapshot == null
-  final_snapshot_identifier    = var.final_snapshot == null ? null : "${local.name}-${each.key}-${var.final_snapshot}"
+  final_snapshot_identifier    = var.final_snapshot == null ? null : "${local.names.database[each.key]}-${var.final_snapshot}"
 
   iam_database_authentication_enabled = true
   enabled_cloudwatch_logs_exports     = ["postgresql"]
@@ -94,7 +94,7 @@ resource "aws_rds_cluster_instance" "main" {
     for name, cluster in local.clusters : { for number in range(1, var.database_multi_az ? 3 : 2) : "${name}-${number}" => name }
   ]...)
 
-  identifier                 = "${local.name}-${each.key}"
+  identifier                 = replace("${local.name}-${each.key}", "_", "-")
   cluster_identifier         = aws_rds_cluster.main[each.value].id
   engine                     = "aurora-postgresql"
   instance_class             = "db.serverless"
@@ -109,7 +109,7 @@ resource "aws_rds_cluster_instance" "main" {
 resource "aws_cloudwatch_log_group" "cluster" {
   for_each = local.clusters
 
-  name              = "/aws/rds/cluster/${local.name}-${each.key}/postgresql"
+  name              = "/aws/rds/cluster/${local.names.database[each.key]}/postgresql"
   retention_in_days = var.log_days
   kms_key_id        = aws_kms_key.main.arn
 }

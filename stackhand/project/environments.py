@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -38,6 +39,20 @@ class Environment:
     def prefix(self) -> str:
         """What the names of its resources begin with, as in Terraform's local.name."""
         return f"{self.stack}-{self.name}"
+
+    def resource(self, service: str, longest: int = 63) -> str:
+        """Return the name of a service's database or cache on AWS, which has no underscores (terraform/names.tf).
+
+        Args:
+            service: its name in the Compose file.
+            longest: how many characters the name may have: 63 in RDS, 40 in ElastiCache.
+        """
+        whole = f"{self.prefix}-{service}"
+        name = whole.replace("_", "-")
+        if len(name) <= longest:
+            return name
+        digest = hashlib.sha1(whole.encode(), usedforsecurity=False).hexdigest()
+        return f"{name[: longest - 7].removesuffix('-')}-{digest[:6]}"
 
     @property
     def bucket(self) -> str:

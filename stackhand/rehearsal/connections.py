@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stackhand.cli.failure import Failure
 from stackhand.containers import docker
+from stackhand.project.environments import Environment
 from stackhand.project.stack.model import Service, Stack
 from stackhand.project.stack.xaws import Fargate, Managed
 from stackhand.rehearsal.emulator import Emulator
@@ -20,16 +21,18 @@ ESTABLISHED = "01"
 """The state of a connection in /proc/net/tcp, also of one by IPv6."""
 TAIL = "10"
 LABELS = {"rds": "db_id", "elasticache": "rg_id"}
+LONGEST = {"rds": 63, "elasticache": 40}
+"""How many characters names have there."""
 
 
-def require(aws: Emulator, folder: Path, stack: Stack, prefix: str) -> Iterator[str]:
+def require(aws: Emulator, folder: Path, stack: Stack, environment: Environment) -> Iterator[str]:
     """Yield each worker once it has connected to something that it needs; the rest may wait until there is work.
 
     Args:
         aws: the emulator.
         folder: of the emulator's files.
         stack: what was released.
-        prefix: of the names of its resources.
+        environment: where.
 
     Raises:
         Failure: one has not; its log is the evidence.
@@ -39,7 +42,10 @@ def require(aws: Emulator, folder: Path, stack: Stack, prefix: str) -> Iterator[
     for worker in workers:
         tasks = _containers(aws, "com.amazonaws.ecs.container-name", worker.name)
         needs = dict(_managed(worker, stack))
-        servers = {need: _containers(aws, LABELS[kind], f"{prefix}-{need}") for need, kind in needs.items()}
+        servers = {
+            need: _containers(aws, LABELS[kind], environment.resource(need, LONGEST[kind]))
+            for need, kind in needs.items()
+        }
         if not any(servers.values()):
             continue
         if not waiting.until(partial(_connected, tasks, servers, needs, log), WITHIN, 0.5):

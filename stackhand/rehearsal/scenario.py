@@ -83,7 +83,7 @@ class Rehearsal:
         first = self.clone.head
         self.deploy("first release", first)
         stack = compose.stack_of(PROJECT)
-        for worker in connections.require(self.aws, self.output.folder, stack, self.environment.prefix):
+        for worker in connections.require(self.aws, self.output.folder, stack, self.environment):
             self.output.reporter.line(f"{worker} has connected to what it needs")
         self.deploy("same commit again", first)
         second = self.good = self.clone.commit("Change nothing but the commit")

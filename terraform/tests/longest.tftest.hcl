@@ -20,16 +20,34 @@ run "they_are_cut_and_stay_different" {
     error_message = "two target groups, of 32 letters at most: ${jsonencode([for group in aws_lb_target_group.service : group.name])}"
   }
   assert {
-    condition     = length(distinct([for cache in aws_elasticache_replication_group.main : cache.replication_group_id])) == 2 && alltrue([for cache in aws_elasticache_replication_group.main : length(cache.replication_group_id) <= 40 && !strcontains(cache.replication_group_id, "--")])
+    condition     = length(distinct([for cache in aws_elasticache_replication_group.main : cache.replication_group_id])) == 2 && alltrue([for cache in aws_elasticache_replication_group.main : length(cache.replication_group_id) <= 40 && can(regex("^[a-z0-9]+(-[a-z0-9]+)*$", cache.replication_group_id))])
     error_message = "two caches, of 40 letters at most: ${jsonencode([for cache in aws_elasticache_replication_group.main : cache.replication_group_id])}"
+  }
+  assert {
+    condition     = aws_elasticache_replication_group.main["recommendation_of_shop-cache"].replication_group_id == "acme-billing-preproductio-recomme-3bba38"
+    error_message = "stackhand/project/environments.py cuts names as terraform/names.tf does"
   }
   assert {
     condition     = alltrue([for name, cache in aws_elasticache_replication_group.main : aws_cloudwatch_metric_alarm.main["${name}-memory"].dimensions.CacheClusterId == "${cache.replication_group_id}-001"])
     error_message = "an alarm watches the cache by the name that it has"
   }
   assert {
-    condition     = aws_db_instance.main["recommendations-data"].db_name == "postgres" && aws_db_instance.main["recommendations-data"].username == "postgres"
+    condition     = aws_db_instance.main["recommendations_data"].db_name == "postgres" && aws_db_instance.main["recommendations_data"].username == "postgres"
     error_message = "a database and its user have the names that the image gives them"
+  }
+  assert {
+    condition = alltrue([
+      for name in [
+        aws_db_instance.main["recommendations_data"].identifier, aws_db_parameter_group.main["recommendations_data"].name,
+        aws_elasticache_parameter_group.main["recommendation_of_shop-cache"].name,
+        aws_cloudwatch_metric_alarm.main["recommendations_data-cpu"].dimensions.DBInstanceIdentifier,
+      ] : can(regex("^acme-billing-preproductio-(recommendations-data|recommendation-of-shop-cache)(-16|-valkey8)?$", name))
+    ])
+    error_message = "RDS and ElastiCache have no underscores in names"
+  }
+  assert {
+    condition     = contains(keys(aws_ecs_service.main), "recommendations_of_them-api1") && aws_ecs_service.main["recommendations_of_them-api1"].name == "recommendations_of_them-api1"
+    error_message = "ECS has them, and Service Connect too"
   }
   assert {
     condition     = length(aws_vpc_security_group_ingress_rule.data_from_service) == 5 && alltrue([for key in ["shop/a-b", "shop-a/b"] : contains(keys(aws_vpc_security_group_ingress_rule.data_from_service), key)])

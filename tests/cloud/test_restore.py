@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -227,6 +228,13 @@ def test_a_snapshot_of_another_role_is_refused_before_anything_is_applied(stagin
     change.after["username"] = "other"
     with pytest.raises(Failure, match="The snapshot has the role shop, but postgres needs other"):
         restore.require_user(staging, TerraformPlan([database]), found)
+
+
+def test_a_snapshot_is_of_the_service_whose_underscores_rds_does_not_have(staging: Environment, tmp_path: Path) -> None:
+    postgres = {"image": "postgres:16", "environment": {"POSTGRES_USER": "shop"}, "x-aws": {}}
+    stack = loading.of(tmp_path, {"services": {"shop_db": postgres, "db": postgres}}, "compose.yaml")
+    name = destroyed(staging, service="shop-db")
+    assert restore.prepare(staging, stack, name, replace=False).named == {"shop_db": name}
 
 
 def test_the_version_that_a_snapshot_must_have_is_that_of_terraform() -> None:

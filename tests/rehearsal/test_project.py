@@ -24,6 +24,16 @@ PASSWORDS = {
     "image: redis:7-alpine": "image: redis:7-alpine\n    command: redis-server --requirepass ${REDIS_PASSWORD:-orders}",
 }
 """What its Compose file lacks for AWS, written as most write it: URLs with passwords, and without the usual ports."""
+NAMES = {
+    "@db/": "@orders_db/",
+    "@redis": "@order_cache",
+    "      db:\n": "      orders_db:\n",
+    "      redis:\n": "      order_cache:\n",
+    "  db:\n    image": "  orders_db:\n    image",
+    "  redis:\n    image": "  order_cache:\n    image",
+    "  worker:\n": "  order_worker:\n",
+}
+"""Its services, with underscores, which load balancers, RDS and ElastiCache do not have in names."""
 STEPS = ["done", "done", "done", "done", "done", "rolled back", "done", "no leftovers"]
 MORE = """  api:
     extends: {file: compose.yaml, service: web}
@@ -48,7 +58,7 @@ def test_an_application_is_released_twice_and_a_bad_release_of_it_is_rolled_back
     with use("compose"), application("express") as express:
         file = express.root / "compose.yaml"
         text = file.read_text(encoding="utf-8")
-        for old, new in PASSWORDS.items():
+        for old, new in (*PASSWORDS.items(), *NAMES.items()):
             assert old in text
             text = text.replace(old, new)
         file.write_text(text, encoding="utf-8")
@@ -74,8 +84,8 @@ def test_an_application_is_released_twice_and_a_bad_release_of_it_is_rolled_back
     table = said[said.index("step  ") :]
     assert re.findall(r"^\S.*?  +(\S.*?)  +\d+\.\d$", table, re.M)[1:] == STEPS
     assert len(re.findall(r"migrated .* web: exit code 0", said)) == 3
-    assert len(re.findall(r"rolled .* api, web, worker on ", said)) == 2
+    assert len(re.findall(r"rolled .* api, order_worker, web on ", said)) == 2
     assert re.search(r"\b(api|web|api and web|web and api) failed; ", said), said
-    assert "worker has connected to what it needs\n" in said
+    assert "order_worker has connected to what it needs\n" in said
     assert "nightly: exit code 0" in said
     assert re.search(r"the schedule of nightly starts \S+-rehearsal-nightly:\d+$", said, re.M)

@@ -47,6 +47,10 @@ said["empty"] = told(refusals.put_parameter({"Name": "/shop/x", "Value": "", "Ty
 said["value"] = told(refusals.put_parameter({"Name": "/shop/x", "Value": "1", "Type": "String"}))
 group = refusals.short("CreateTargetGroup", alb._create_tg)
 said["long"] = told(group({"Name": ["x" * 33]}))
+said["underscore"] = told(group({"Name": ["shop_api"]}))
+database = refusals.short("CreateDBInstance", lambda _given: (200, {}, ""))
+said["database"] = told(database({"DBInstanceIdentifier": ["shop-shop_db"]}))
+said["a database"] = told(database({"DBInstanceIdentifier": ["shop-shop-db"]}))
 said["reserved"] = told(refusals.short("CreateLoadBalancer", alb._create_lb)({"Name": ["internal-shop"]}))
 group({"Name": ["shop"]})
 arn = next(iter(alb._tgs))
@@ -99,6 +103,9 @@ WANTED = {
     "empty": "Member must have length greater than or equal to 1",
     "value": "200",
     "long": "has more than 32 letters",
+    "underscore": "'shop_api' has more than 32 letters, or is reserved or wrong",
+    "database": "'shop-shop_db' has more than 63 letters, or is reserved or wrong",
+    "a database": "200",
     "reserved": "is reserved",
     "in use": "ResourceInUse",
     "deleted": "200",

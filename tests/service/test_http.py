@@ -35,7 +35,7 @@ def problem(answer: Answer) -> tuple[int, str]:
         ("/broken", "GET", (500, "internal_server_error")),
         ("/half", "GET", (500, "internal_server_error")),
         ("/api/history", "GET", (400, "invalid_argument")),
-        ("/api/history?component=x", "GET", (400, "invalid_argument")),
+        ("/api/history?component=x", "GET", (404, "not_found")),
         ("/api/incidents?limit=0", "GET", (400, "invalid_argument")),
         ("/api/incidents/1/note", "PUT", (401, "unauthorized")),
     ],

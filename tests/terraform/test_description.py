@@ -140,8 +140,32 @@ def test_a_database_of_aws_has_no_given_password(folder: Path) -> None:
     )
 
 
-def test_a_name_that_aws_has_not_is_refused(tmp_path: Path) -> None:
-    assert check(tmp_path, name="my_shop")[1].startswith("services.my_shop: the name must be short")
+@pytest.mark.parametrize("name", ["my_shop", "shop-2", "a", "shop_of-" + 20 * "x"])
+def test_a_name_of_compose_with_underscores_is_one_on_aws(tmp_path: Path, name: str) -> None:
+    assert check(tmp_path, name=name) == []
+
+
+@pytest.mark.parametrize("name", ["Shop", "2shop", "my__shop", "my--shop", "my_-shop", "shop_", "shop-", "_shop", "a."])
+def test_a_name_that_aws_has_not_is_refused(tmp_path: Path, name: str) -> None:
+    assert check(tmp_path, name=name)[1] == (
+        f"services.{name}: on AWS, a name has lower-case letters and digits, a letter first, "
+        "and single hyphens or underscores between them"
+    )
+
+
+@pytest.mark.parametrize(
+    ("image", "name", "longest"),
+    [(None, 29 * "x", 28), ("redis:7", 29 * "x", 28), ("postgres:16", 21 * "x", 20)],
+    ids=["service", "cache", "database"],
+)
+def test_a_name_that_is_too_long_for_aws_is_refused_with_its_limit(
+    tmp_path: Path, image: str | None, name: str, longest: int
+) -> None:
+    ours = {"image": image, "build": None, "x_health": None, "x_aws": {}} if image else {}
+    assert check(tmp_path, name=name[1:], **ours) == []
+    assert check(tmp_path, name=name, **ours)[1:] == [
+        f"services.{name}: on AWS, the name must have at most {longest} characters, not {len(name)}"
+    ]
 
 
 def test_all_invalid_keys_are_reported_together(tmp_path: Path) -> None:

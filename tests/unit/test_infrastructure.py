@@ -380,3 +380,16 @@ def test_what_no_terraform_prints_ends_in_a_failure(
     with pytest.raises(Failure, match="does not print what is expected of it") as found:
         asked(Terraform(STAGING))
     assert found.value.next.startswith(f"{program} version shows")
+
+
+@pytest.mark.parametrize(
+    ("service", "longest", "name"),
+    [
+        ("plausible_db", 63, "acme-billing-preproductio-plausible-db"),
+        ("recommendation_of_shop-cache", 40, "acme-billing-preproductio-recomme-3bba38"),
+        ("recommendation_of_shop-cachf", 40, "acme-billing-preproductio-recomme-7b2f46"),
+    ],
+)
+def test_a_database_and_a_cache_have_the_names_that_terraform_gives_them(service: str, longest: int, name: str) -> None:
+    # terraform/tests/longest.tftest.hcl has the second of them.
+    assert Environment("preproductio", "acme-billing", "eu-west-1", "1").resource(service, longest) == name

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from stackhand.cli.failure import Failure
-from stackhand.project.stack import loading
+from stackhand.project.stack import kinds, loading
 from stackhand.project.stack.model import Build, Port, Service, Stack
-from stackhand.project.stack.xaws import Fargate, Job
+from stackhand.project.stack.xaws import Fargate, Job, Managed
 
 LITTLE = Service(
     name="one",
@@ -251,3 +252,8 @@ def test_the_command_that_brings_a_database_up_to_date(
     job = "command" in keys and isinstance(keys.get("x-aws", {}).get("release"), dict)
     found = of(tmp_path, one={"build": {}, **keys}, two=waits if job else {}).services["one"]
     assert (type(found.aws), found.migrate, found.migration("status")) == (aws, command, status)
+
+
+def test_each_field_of_x_aws_says_which_kinds_have_it() -> None:
+    fields = {each.encode_name for kind in (Fargate, Job, Managed) for each in msgspec.structs.fields(kind)}
+    assert fields - {"kind"} == kinds.BELONGS.keys()

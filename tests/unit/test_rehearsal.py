@@ -26,6 +26,7 @@ from stackhand.infrastructure.terraform import initialisation
 from stackhand.infrastructure.terraform.terraform import Terraform
 from stackhand.local.engines.embedded.supervisor.launch import birth
 from stackhand.project import environments
+from stackhand.project.environments import Environment
 from stackhand.project.stack import loading
 from stackhand.project.state import LOCK_HELD
 from stackhand.rehearsal import (
@@ -487,15 +488,16 @@ def test_a_worker_that_runs_and_never_connected_does_not_run_well(
         "cache": {"image": "redis:7", "x-aws": {}},
     }
     stack = loading.of(tmp_path, {"services": services}, "compose.yaml")
+    rehearsal = Environment("rehearsal", "shop", "eu-west-1", "1")
     notes = tmp_path / "connections-4566.log"
     with pytest.raises(Failure, match="worker runs, and has not connected to db or cache within 0 s") as caught:
-        list(connections.require(AWS, tmp_path, stack, "shop-rehearsal"))
+        list(connections.require(AWS, tmp_path, stack, rehearsal))
     assert list(caught.value.evidence) == ["cannot connect, trying again"]
     notes.write_text("172.21.0.3 172.21.0.4\n172.21.0.3 172.21.0.5\n")
-    assert list(connections.require(AWS, tmp_path, stack, "shop-rehearsal")) == ["worker"]
+    assert list(connections.require(AWS, tmp_path, stack, rehearsal)) == ["worker"]
     notes.unlink()
     said[tables] = f"{table} 1: x:1 050015AC:9 01\n"
-    assert list(connections.require(AWS, tmp_path, stack, "shop-rehearsal")) == ["worker"]
+    assert list(connections.require(AWS, tmp_path, stack, rehearsal)) == ["worker"]
 
 
 def test_an_emulator_ends_also_where_the_container_engine_has_ended(

@@ -16,7 +16,7 @@ from stackhand.project import schema, settings
 from stackhand.project.compose import composefiles, resolution
 from stackhand.project.stack import kinds, loading, probes
 from stackhand.project.stack.model import Service, Stack
-from stackhand.project.stack.xaws import Capacity, Fargate, Job, Managed, Probe
+from stackhand.project.stack.xaws import Capacity, Fargate, Job, Managed, Probe, XAws
 
 SIZES = {
     256: range(512, 2049, 512),
@@ -26,6 +26,13 @@ SIZES = {
     4096: range(8192, 30721, 1024),
 }
 """The memory in MiB that Fargate has for so many CPU units; larger tasks exist, and need more thought than a number."""
+
+NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
+"""What ECS, ECR and RDS all take as a part of their names, an underscore written as a hyphen where it is none."""
+LONGEST_NAME = 28
+"""IAM has 64 letters for a role: of 12 for the stack and 12 for the environment, the service, and -execution."""
+LONGEST_DATABASE = 20
+"""RDS has 63 letters for a database: that of a copy as it was at a time ends in -at- and twelve digits."""
 
 LOGIN = re.compile(r"://[^\s/@]*:[^\s/@]+@([\w.-]+)")
 """A URL with a password, and its host."""
@@ -91,8 +98,8 @@ def check(root: Path, variables: Mapping[str, str] | None = None) -> Stack:
 
 def _service(service: Service, stack: Stack, described: CloudServices) -> Iterator[str]:
     at = f"services.{service.name}"
-    if service.aws is not None and not re.fullmatch(r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?", service.name):
-        yield f"{at}: the name must be short and have only lower-case letters, digits and hyphens on AWS"
+    if service.aws is not None:
+        yield from _name(service.name, service.aws)
     match service.aws:
         case Fargate() | Job():
             yield from _fargate(service, service.aws, stack, f"{at}.x-aws")
@@ -101,6 +108,18 @@ def _service(service: Service, stack: Stack, described: CloudServices) -> Iterat
         case Managed():
             yield from _managed(service.aws, f"{at}.x-aws")
             yield from _passwords(service.name, described)
+
+
+def _name(name: str, aws: XAws) -> Iterator[str]:
+    """A name is part of those of resources; which of these are limited depends on what the service is."""
+    longest = LONGEST_DATABASE if isinstance(aws, Managed) and aws.managed == "rds" else LONGEST_NAME
+    if not NAME.fullmatch(name):
+        yield (
+            f"services.{name}: on AWS, a name has lower-case letters and digits, a letter first, "
+            "and single hyphens or underscores between them"
+        )
+    elif len(name) > longest:
+        yield f"services.{name}: on AWS, the name must have at most {longest} characters, not {len(name)}"
 
 
 def _fargate(service: Service, aws: Fargate | Job, stack: Stack, at: str) -> Iterator[str]:

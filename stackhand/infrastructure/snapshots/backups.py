@@ -49,7 +49,7 @@ def take(*, environment: str, database: str, at: str) -> None:
     chosen = environments.load(environment)
     account.check(chosen)
     moment = _time(at) if at else None
-    identifier = f"{chosen.stack}-{environment}-{_service(chosen, database)}"
+    identifier = chosen.resource(_service(chosen, database))
     there = _require_database(chosen, identifier)
     if moment:
         name = take_at(chosen, there, moment, console.notify)

@@ -81,7 +81,7 @@ def prepare(environment: Environment, stack: Stack, wanted: str, *, replace: boo
     chosen = _chosen(environment, known, wanted) if wanted else {}
     notes, replaced, users = [], [], {}
     for service, name in {**named, **chosen}.items():
-        database = f"{environment.stack}-{environment.name}-{service}"
+        database = environment.resource(service)
         aws = stack.services[service].aws if service in stack.services else None
         if service not in known and isinstance(aws, Managed) and aws.serverless:
             notes.append(f"{database} is a cluster: {VARIABLE} names a cluster snapshot, which is not looked up here")
@@ -108,8 +108,8 @@ def make_way(terraform: Terraform, restore: Restore) -> list[str]:
     """Have the databases that give way leave a last snapshot, and return what there is to say of it."""
     stamp = f"before-restore-{datetime.now(UTC):{rds.STAMP}}"
     terraform.change(*restore.addresses, deletion_protection="false", destroying="true", final_snapshot=stamp)
-    prefix = f"{terraform.environment.stack}-{terraform.environment.name}"
-    return [f"snapshot of the current database: {prefix}-{name}-{stamp}" for name in restore.replaced]
+    databases = [terraform.environment.resource(name) for name in restore.replaced]
+    return [f"snapshot of the current database: {database}-{stamp}" for database in databases]
 
 
 def _chosen(environment: Environment, known: list[str], wanted: str) -> dict[str, str]:
@@ -119,7 +119,7 @@ def _chosen(environment: Environment, known: list[str], wanted: str) -> dict[str
         service = known[0]
     if not service:
         taken_of = rds.find(environment, name).database
-        service = next((each for each in known if re.search(rf"-{each}(-at-[0-9]+)?$", taken_of)), "")
+        service = next((each for each in known if re.search(rf"-{each.replace('_', '-')}(-at-[0-9]+)?$", taken_of)), "")
     if service not in known:
         raise Failure(
             f"There is no database to restore {name} into." if not service else f"There is no database {service!r}.",
@@ -266,7 +266,7 @@ def require_finished(store: Store, chosen: Sequence[str]) -> None:
 
 
 def _database(environment: Environment, service: str) -> Database | None:
-    return rds.find_database(environment, f"{environment.stack}-{environment.name}-{service}")
+    return rds.find_database(environment, environment.resource(service))
 
 
 def _resource_id(database: Database | None) -> str:

@@ -13,7 +13,7 @@ from importlib import resources
 from docker.models.containers import ContainerCollection
 from ministack.app import app as ministack
 from ministack.core import router
-from ministack.services import alb, ec2, ecr, ecs, iam, rds, ssm
+from ministack.services import alb, ec2, ecr, ecs, elasticache, iam, rds, ssm
 
 from stackhand.rehearsal.ministack import balancer, database_snapshots, encryption, inspection, limits, refusals
 from stackhand.rehearsal.ministack.balancer import public
@@ -45,16 +45,18 @@ iam._IAM_HANDLERS["CreateRole"] = refusals.create_role
 ecs._ACTION_MAP["ExecuteCommand"] = refusals.execute_command
 ssm._put_parameter = refusals.put_parameter
 alb._ACTION_MAP["DeleteTargetGroup"] = refusals.delete_target_group
-for _service in (alb._ACTION_MAP, iam._IAM_HANDLERS):
-    for _name in refusals.LETTERS.keys() & _service.keys():
-        _service[_name] = refusals.short(_name, _service[_name])
-
 rds._reported_endpoint = encryption.endpoint
 rds._create_snapshot_internal = database_snapshots.note
 rds._wait_for_database_ready = database_snapshots.wait
 rds._ACTION_MAP["CreateDBInstance"] = database_snapshots.create
 rds._ACTION_MAP["DeleteDBInstance"] = database_snapshots.delete
 rds._ACTION_MAP["RestoreDBInstanceFromDBSnapshot"] = database_snapshots.restore
+for _service in (alb._ACTION_MAP, iam._IAM_HANDLERS, rds._ACTION_MAP):
+    for _name in refusals.LETTERS.keys() & _service.keys():
+        _service[_name] = refusals.short(_name, _service[_name])
+_create = elasticache._create_replication_group
+elasticache._create_replication_group = refusals.short("CreateReplicationGroup", _create)
+elasticache._create_param_group = refusals.short("CreateCacheParameterGroup", elasticache._create_param_group)
 
 _NAMES = ("127.0.0.1", "localhost", "host.docker.internal", os.environ["REHEARSAL_GATEWAY"])
 _HOSTS = [f"{name}:{os.environ['GATEWAY_PORT']}" for name in _NAMES]

@@ -15,8 +15,19 @@ from ministack.core.responses import error_response_json
 from ministack.services import alb, ecs, iam, ssm
 
 Data = Mapping[str, Any]
-LETTERS = {"CreateTargetGroup": ("Name", 32), "CreateLoadBalancer": ("Name", 32), "CreateRole": ("RoleName", 64)}
+LETTERS = {
+    "CreateTargetGroup": ("Name", 32),
+    "CreateLoadBalancer": ("Name", 32),
+    "CreateRole": ("RoleName", 64),
+    "CreateDBInstance": ("DBInstanceIdentifier", 63),
+    "RestoreDBInstanceFromDBSnapshot": ("DBInstanceIdentifier", 63),
+    "CreateDBParameterGroup": ("DBParameterGroupName", 255),
+    "CreateReplicationGroup": ("ReplicationGroupId", 40),
+    "CreateCacheParameterGroup": ("CacheParameterGroupName", 255),
+}
 """How many letters a name has at most, and what it is called in the request."""
+REFUSED = re.compile(r"internal-|-|.*-$|.*--|.*[^A-Za-z0-9-]")
+"""What begins a name that is reserved or wrong; a role's is neither."""
 SHELL = ("CreateControlChannel", "CreateDataChannel", "OpenControlChannel", "OpenDataChannel")
 
 NEW = 2.0
@@ -135,8 +146,8 @@ def short(action: str, answer: Callable[..., Any]) -> Callable[..., Any]:
 
     def answered(parameters: Data) -> Any:
         name = alb._p(parameters, key)
-        if len(name) > most or (action != "CreateRole" and re.match(r"internal-|-|.*-$", name)):
-            return alb._error("ValidationError", f"'{name}' has more than {most} letters, or is reserved", 400)
+        if len(name) > most or (action != "CreateRole" and REFUSED.match(name)):
+            return alb._error("ValidationError", f"'{name}' has more than {most} letters, or is reserved or wrong", 400)
         return answer(parameters)
 
     return answered
