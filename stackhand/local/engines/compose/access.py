@@ -161,7 +161,7 @@ class ContainerAccess(Engine):
         """Return the names of this stack's volumes; raises as `containers` does."""
         if not self.project:  # nothing was started yet, or `down` has removed it all
             return []
-        label = f"label=com.docker.compose.project={self.project}"
+        label = f"label={containers.PROJECT}={self.project}"
         return docker.run("volume", "ls", "--quiet", "--filter", label).stdout.split()
 
     def data(self) -> list[StoredData]:

@@ -113,8 +113,8 @@ def _fate(container: Container, message: str) -> str:
 
 def _name_taken(name: str) -> Failure:
     labels = (listing.inspect([name]).get(name) or {}).get("Config", {}).get("Labels") or {}
-    project = labels.get("com.docker.compose.project")
-    folder = labels.get("com.docker.compose.project.working_dir")
+    project = labels.get(containers.PROJECT)
+    folder = labels.get(containers.FOLDER)
     owner = f"the Compose project {project} in {folder}" if project else "a container that Compose did not create"
     return Failure(
         f"The container name {name} is taken by {owner}.",
