@@ -29,7 +29,7 @@ locals {
     { for id, parameter in aws_ssm_parameter.composed : id => parameter.arn },
   )
 
-  # Values that are more than one secret, such as a URL with a password: what each is made of, for stackhand/infrastructure/secrets/composed_secrets.py.
+  # Values that are more than one secret, such as a URL with a password: what each is made of, for stackhand/infrastructure/secrets.py.
   compositions = merge([
     for name, values in local.parts : {
       for key, variables in values : "composed/${name}.${key}" => { text = local.texts[name][key], secrets = variables }

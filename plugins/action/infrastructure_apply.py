@@ -7,9 +7,9 @@ from typing import Any
 from stackhand.ansible.action import Action, Result
 from stackhand.aws.waiting import Retry
 from stackhand.cli.reporter import StepReport
-from stackhand.infrastructure.plan import plan as plans
-from stackhand.infrastructure.plan.plan import PlanDocument, numbers
-from stackhand.infrastructure.secrets import composed_secrets, secrets
+from stackhand.infrastructure import plan as plans
+from stackhand.infrastructure import secrets
+from stackhand.infrastructure.plan import PlanDocument, numbers
 from stackhand.infrastructure.snapshots import restore
 from stackhand.infrastructure.snapshots.restore import Restore
 from stackhand.infrastructure.store import Store
@@ -63,7 +63,7 @@ class ActionModule(Action):
         restore.forget(store)
         # Where nothing changes they are known by now, and Terraform need not be asked once more.
         outputs = terraform.outputs() if plan.changed else options.outputs
-        composed = composed_secrets.write(environment, outputs)
+        composed = secrets.write_composed(environment, outputs)
         notes += [f"composed of its secrets: {each}" for each in composed]
         done = [f"{number} to {name}" for name, number in plan.counts().items()]
         message = ", ".join(done) or ("outputs" if plan.changed else "up to date")

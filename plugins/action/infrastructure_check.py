@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from stackhand.ansible.action import Action, Result
 from stackhand.cli.reporter import StepReport
-from stackhand.infrastructure import account, bucket
-from stackhand.infrastructure.secrets import secrets
+from stackhand.infrastructure import account, bucket, secrets
 from stackhand.infrastructure.services import compose, differences, services
 from stackhand.infrastructure.terraform.terraform import Terraform
 from stackhand.project import environments

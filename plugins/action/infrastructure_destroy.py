@@ -13,11 +13,10 @@ from pathlib import Path
 from stackhand.ansible.action import Action, Result
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.reporter import StepReport
-from stackhand.infrastructure import account, bucket
+from stackhand.infrastructure import account, bucket, plan
+from stackhand.infrastructure import secrets as given
 from stackhand.infrastructure.documents import Resource
-from stackhand.infrastructure.plan import plan
-from stackhand.infrastructure.plan.plan import DestroyReport, concerns_of, numbers
-from stackhand.infrastructure.secrets import secrets as given
+from stackhand.infrastructure.plan import DestroyReport, concerns_of, numbers
 from stackhand.infrastructure.snapshots import rds, restore
 from stackhand.infrastructure.store import Store
 from stackhand.infrastructure.terraform.terraform import Terraform

@@ -11,11 +11,9 @@ from typing import Any
 from stackhand.ansible.action import Action, Result
 from stackhand.cli import console
 from stackhand.cli.reporter import StepReport
-from stackhand.infrastructure.check import interfaces
+from stackhand.infrastructure import cost, interfaces, plan_warnings, secrets
 from stackhand.infrastructure.documents import TerraformPlan
-from stackhand.infrastructure.plan import cost, plan
-from stackhand.infrastructure.plan.plan import Summary, concerns_of, rows, summary
-from stackhand.infrastructure.secrets import secrets
+from stackhand.infrastructure.plan import Summary, concerns_of, rows, summary
 from stackhand.infrastructure.services import compose, differences, existing, services
 from stackhand.infrastructure.snapshots import restore
 from stackhand.infrastructure.terraform.terraform import Terraform
@@ -61,7 +59,7 @@ class ActionModule(Action):
         report["restore"] = asdict(restored)
         report["existing"] = existing.of(environment)
         if not changed and applied_next:
-            warned = [*plan.warnings(environment, TerraformPlan(), refreshed=False), *terraform.warnings()]
+            warned = [*plan_warnings.warnings(environment, TerraformPlan(), refreshed=False), *terraform.warnings()]
             report |= {"plan": Summary([], []).document(), "warnings": warned}
             return _planned("no changes", report, terraform.outputs())
         planned = terraform.planned()
@@ -76,7 +74,7 @@ class ActionModule(Action):
             planned = terraform.planned()
         use = interfaces.of(stack, environment, planned)
         changes, money = summary(planned, concerns_of(terraform.configuration), forgotten), cost.estimate(planned)
-        warned = plan.warnings(environment, planned, refreshed=refresh and not applied_next)
+        warned = plan_warnings.warnings(environment, planned, refreshed=refresh and not applied_next)
         report |= {
             "plan": changes.document(),
             "cost": {**money.to_dict(), "summary": money.summary(), "words": money.summary()},

@@ -17,6 +17,13 @@ KEPT_VERSIONS_DAYS = 90
 NOT_THERE = 404
 KEEP_VERSIONS = "aws s3api put-bucket-versioning --versioning-configuration Status=Enabled --bucket"
 BLOCKED = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
+LIFECYCLE = {
+    "ID": "earlier-versions",
+    "Status": "Enabled",
+    "Filter": {"Prefix": ""},
+    "NoncurrentVersionExpiration": {"NoncurrentDays": KEPT_VERSIONS_DAYS},
+    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+}
 ENCRYPTION = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}, "BucketKeyEnabled": True}]}
 
 
@@ -46,7 +53,12 @@ def make(environment: Environment) -> list[str]:
         with errors.as_failure(f"The bucket {name} cannot be inspected"):
             versioning = client.get_bucket_versioning(Bucket=name).get("Status")
         if versioning != "Enabled":
-            raise _unversioned(environment)
+            raise Failure(
+                f"The bucket {environment.bucket} already exists, but is not versioned.",
+                evidence=["a state overwritten by mistake could not be restored", "Stackhand did not create it"],
+                next=f"to use it anyway: {KEEP_VERSIONS} {environment.bucket}",
+                code=ExitCode.PREFLIGHT,
+            )
     else:
         done = _create(environment, client)
     with errors.as_failure(f"The bucket {name} cannot be inspected", ExitCode.FAILED if done else None):
@@ -85,7 +97,7 @@ def _lacking(client: Any, bucket: str) -> Iterator[tuple[str, Callable[[], objec
     if not plain and json.loads(_ask(client.get_bucket_policy, "Policy", bucket) or "null") != policy:
         yield "TLS only", partial(client.put_bucket_policy, **named, Policy=json.dumps(policy))
     if not _ask(client.get_bucket_lifecycle_configuration, "Rules", bucket):
-        rules = {"Rules": [_lifecycle()]}
+        rules = {"Rules": [LIFECYCLE]}
         limit = partial(client.put_bucket_lifecycle_configuration, **named, LifecycleConfiguration=rules)
         yield f"earlier versions are deleted after {KEPT_VERSIONS_DAYS} days", limit
 
@@ -139,22 +151,3 @@ def _policy(bucket: str) -> dict[str, Any]:
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }
     return {"Version": "2012-10-17", "Statement": [statement]}
-
-
-def _lifecycle() -> dict[str, Any]:
-    return {
-        "ID": "earlier-versions",
-        "Status": "Enabled",
-        "Filter": {"Prefix": ""},
-        "NoncurrentVersionExpiration": {"NoncurrentDays": KEPT_VERSIONS_DAYS},
-        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
-    }
-
-
-def _unversioned(environment: Environment) -> Failure:
-    return Failure(
-        f"The bucket {environment.bucket} already exists, but is not versioned.",
-        evidence=["a state overwritten by mistake could not be restored", "Stackhand did not create it"],
-        next=f"to use it anyway: {KEEP_VERSIONS} {environment.bucket}",
-        code=ExitCode.PREFLIGHT,
-    )

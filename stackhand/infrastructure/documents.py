@@ -1,4 +1,8 @@
-"""What Terraform prints as JSON, as far as it is read: https://developer.hashicorp.com/terraform/internals/json-format."""
+"""What Terraform prints as JSON, as far as it is read.
+
+Plans and states: https://developer.hashicorp.com/terraform/internals/json-format
+What happens meanwhile: https://developer.hashicorp.com/terraform/internals/machine-readable-ui
+"""
 
 from __future__ import annotations
 
@@ -68,3 +72,64 @@ class TerraformPlan(msgspec.Struct):
     output_changes: dict[str, Effect] = {}
     planned_values: Values = msgspec.field(default_factory=Values)
     prior_state: TerraformState = msgspec.field(default_factory=TerraformState)
+
+
+class Point(msgspec.Struct):
+    """A place in a file."""
+
+    line: int
+
+
+class Span(msgspec.Struct):
+    """What a diagnostic is about, in a file."""
+
+    filename: str
+    start: Point
+
+
+class Diagnostic(msgspec.Struct):
+    """An error or a warning; the address is of a resource."""
+
+    summary: str = ""
+    detail: str = ""
+    address: str = ""
+    range: Span | None = None
+
+    def line(self) -> str:
+        """Return where and what, without why."""
+        place = self.address or (f"{self.range.filename}, line {self.range.start.line}" if self.range else "")
+        return ": ".join(filter(None, (place, self.summary)))
+
+
+class Changes(msgspec.Struct):
+    """How many resources a plan or an apply changes."""
+
+    add: int = 0
+    change: int = 0
+    remove: int = 0
+    operation: str = ""
+
+
+class Hook(msgspec.Struct):
+    """What is done with a resource."""
+
+    action: str = ""
+
+
+class TerraformEvent(msgspec.Struct):
+    """One line of what a command prints with `-json`."""
+
+    type: str = ""
+    level: str = msgspec.field(default="", name="@level")
+    message: str = msgspec.field(default="", name="@message")
+    diagnostic: Diagnostic | None = None
+    changes: Changes = msgspec.field(default_factory=Changes)
+    hook: Hook = msgspec.field(default_factory=Hook)
+
+
+def event(line: str) -> TerraformEvent:
+    """Return what a line tells; an event without a type where it is none."""
+    try:
+        return msgspec.json.decode(line, type=TerraformEvent)
+    except msgspec.DecodeError:
+        return TerraformEvent()

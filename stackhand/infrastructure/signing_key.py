@@ -29,7 +29,7 @@ DRY_RUN = "DryRunOperationException"
 
 def alias(environment: Environment) -> str:
     """Return what the key is called in KMS; `cosign verify --key awskms:///ALIAS` takes it."""
-    return f"alias/{environment.stack}-{environment.name}-signing"
+    return f"alias/{environment.prefix}-signing"
 
 
 def path(environment: Environment) -> Path:
@@ -119,18 +119,15 @@ def make(environment: Environment) -> list[str]:
 def _make(environment: Environment) -> list[str]:
     kms, file, done = environment.client("kms"), path(environment), []
     there, here = _public(kms, environment), pinned(environment)
-    if there is None and here is not None:
-        raise _gone(environment)
+    if here is not None:
+        _require_same(environment, there, here)
+        return []
     if there is None:
         there = _create(kms, environment)
         done.append(f"{alias(environment)} signs its images ($1 a month)")
-    if here is None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(_pem(there))
-        done.append(f"{shown(environment)} has the key that verifies them: commit it, and unsigned images are refused")
-    elif _pem(here) != _pem(there):
-        raise differs(environment)
-    return done
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(_pem(there))
+    return [*done, f"{shown(environment)} has the key that verifies them: commit it, and unsigned images are refused"]
 
 
 def _public(kms: Any, environment: Environment) -> ec.EllipticCurvePublicKey | None:
@@ -151,7 +148,7 @@ def _create(kms: Any, environment: Environment) -> ec.EllipticCurvePublicKey:
     made = kms.create_key(
         KeyUsage="SIGN_VERIFY",
         KeySpec="ECC_NIST_P256",
-        Description=f"{environment.stack}-{environment.name}: signs its images",
+        Description=f"{environment.prefix}: signs its images",
         Tags=[{"TagKey": "Stack", "TagValue": environment.stack}, {"TagKey": "ManagedBy", "TagValue": "stackhand"}],
     )
     kms.create_alias(AliasName=alias(environment), TargetKeyId=made["KeyMetadata"]["KeyId"])
@@ -168,11 +165,27 @@ def require(environment: Environment, key: ec.EllipticCurvePublicKey) -> None:
     """
     with errors.as_failure(f"The signing key of {environment.name} cannot be read", ExitCode.PREFLIGHT):
         there = _public(environment.client("kms"), environment)
+    _require_same(environment, there, key)
+    sign(environment, b"a dry run", dry_run=True)
+
+
+def _require_same(
+    environment: Environment, there: ec.EllipticCurvePublicKey | None, pinned: ec.EllipticCurvePublicKey
+) -> None:
+    """Refuse a key on AWS that is not the pinned one, or none."""
     if there is None:
         raise _gone(environment)
-    if _pem(there) != _pem(key):
-        raise differs(environment)
-    sign(environment, b"a dry run", dry_run=True)
+    if _pem(there) != _pem(pinned):
+        file = shown(environment)
+        raise Failure(
+            f"The signing key of {environment.name} on AWS is not the one that {file} pins.",
+            evidence=[
+                f"{alias(environment)} is of another key: CloudTrail's UpdateAlias and CreateAlias say who moved it"
+            ],
+            next=f"have the alias moved back; if the new key is meant: git rm {file}, ./inv bootstrap -e "
+            f"{environment.name}, and commit it",
+            code=ExitCode.PREFLIGHT,
+        )
 
 
 def _pem(key: ec.EllipticCurvePublicKey) -> bytes:
@@ -186,17 +199,5 @@ def _gone(environment: Environment) -> Failure:
         evidence=[f"KMS has no {alias(environment)}"],
         next=f"have the alias created again if the key is there; else git rm {file}, ./inv bootstrap -e "
         f"{environment.name}, and commit the new key",
-        code=ExitCode.PREFLIGHT,
-    )
-
-
-def differs(environment: Environment) -> Failure:
-    """Return the refusal of a key on AWS that is not the pinned one."""
-    file = shown(environment)
-    return Failure(
-        f"The signing key of {environment.name} on AWS is not the one that {file} pins.",
-        evidence=[f"{alias(environment)} is of another key: CloudTrail's UpdateAlias and CreateAlias say who moved it"],
-        next=f"have the alias moved back; if the new key is meant: git rm {file}, ./inv bootstrap -e "
-        f"{environment.name}, and commit it",
         code=ExitCode.PREFLIGHT,
     )

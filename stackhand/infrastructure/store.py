@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -120,17 +119,15 @@ class Store:
         content = redaction.current().data(msgspec.to_builtins(content), names=False)  # its readers go by the rest
         body = json.dumps(content, indent=2, sort_keys=True).encode()
         try:
-            put = partial(self.s3.put_object, Bucket=self.bucket, Key=key, Body=body, ContentType="application/json")
-            return str(self.retry(lambda: put(**condition))["ETag"])
+            named = {"Bucket": self.bucket, "Key": key, "ContentType": "application/json"}
+            return str(self.retry(lambda: self.s3.put_object(**named, Body=body, **condition))["ETag"])
         except Exception as error:
             if not condition or code_of(error) not in CONFLICT | MISSING or code_of(error) == "NoSuchBucket":
                 raise self._unreadable(error) from error
-            conflict = Conflict(key)
-            conflict.__cause__ = error
-        current = self.read(key)  # S3 may have taken an earlier attempt whose answer was lost
-        if current and current.body == body:
-            return current.etag
-        raise conflict
+            current = self.read(key)  # S3 may have taken an earlier attempt whose answer was lost
+            if current and current.body == body:
+                return current.etag
+            raise Conflict(key) from error
 
     def remove(self, key: str, *, etag: str) -> None:
         """Remove a document.

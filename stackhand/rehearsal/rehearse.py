@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from stackhand.cli import console
 from stackhand.cli.failure import Failure
 from stackhand.containers import docker
-from stackhand.infrastructure.terraform import initialisation
+from stackhand.infrastructure.terraform import working_directory
 from stackhand.infrastructure.terraform.terraform import Terraform
 from stackhand.project.environments import Environment
 from stackhand.project.state import State
@@ -45,7 +45,7 @@ def rehearse(*, keep: bool, restore: bool = False, verbose: bool = False) -> Non
     docker.reach()
     with _alone():
         rehearsed, files = environment.prepare(FOLDER)
-        initialisation.require_providers(Terraform(rehearsed))
+        working_directory.require_providers(Terraform(rehearsed))
         _clear()
         rehearsal = _begin(rehearsed, RehearsalOutput(FOLDER, verbose=verbose))
         failure: Failure | KeyboardInterrupt | None = None

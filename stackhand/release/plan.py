@@ -10,8 +10,8 @@ import msgspec
 from stackhand.aws.errors import code_of
 from stackhand.cli import console
 from stackhand.cli.failure import Failure
-from stackhand.infrastructure.check.interfaces import InterfaceUse
-from stackhand.infrastructure.plan.plan import SHOWN, PlanDocument
+from stackhand.infrastructure.interfaces import InterfaceUse
+from stackhand.infrastructure.plan import SHOWN, PlanDocument
 from stackhand.infrastructure.services.existing import ExistingResource
 from stackhand.project.stack.probes import ProbeReport
 from stackhand.release import target

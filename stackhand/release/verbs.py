@@ -14,9 +14,8 @@ from stackhand.aws.errors import remedy
 from stackhand.cli import console, packages
 from stackhand.cli.console import confirm
 from stackhand.cli.failure import Exit, ExitCode, Failure
-from stackhand.infrastructure import account, bucket, signing_key
-from stackhand.infrastructure.plan.plan import HOLDS_DATA, DestroyReport
-from stackhand.infrastructure.secrets import secrets
+from stackhand.infrastructure import account, bucket, secrets, signing_key
+from stackhand.infrastructure.plan import HOLDS_DATA, DestroyReport
 from stackhand.infrastructure.store import Store
 from stackhand.infrastructure.terraform.terraform import Terraform
 from stackhand.project import environments

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -105,6 +105,20 @@ def replace(args: Sequence[str], environment: Mapping[str, str] | None = None) -
     os.execve(args[0], list(args), dict(os.environ if environment is None else environment))  # noqa: S606 - the very purpose
 
 
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def handling(handler: Callable[[int, object], object], numbers: Iterable[int] = INTERRUPTS) -> Iterator[None]:
+    """Have signals call a handler while a block runs; afterwards they do what they did before."""
+    before = {each: signal.signal(each, handler) for each in numbers}
+    try:
+        yield
+    finally:
+        for number, each in before.items():
+            signal.signal(number, each)
+
+
 @contextmanager
 def interrupted_later() -> Iterator[None]:
     """Raise what interrupts a block only at its end: a program whose start is cut short would run on, unknown to us.
@@ -113,15 +127,8 @@ def interrupted_later() -> Iterator[None]:
         KeyboardInterrupt: SIGINT or SIGTERM has arrived meanwhile.
     """
     arrived: list[int] = []
-    before = {
-        each: signal.signal(each, lambda number, _frame: arrived.append(number))
-        for each in (signal.SIGINT, signal.SIGTERM)
-        if signal.getsignal(each) not in {signal.SIG_IGN, signal.SIG_DFL}
-    }
-    try:
+    caught = [each for each in INTERRUPTS if signal.getsignal(each) not in {signal.SIG_IGN, signal.SIG_DFL}]
+    with handling(lambda number, _frame: arrived.append(number), caught):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
     if arrived:
         raise KeyboardInterrupt

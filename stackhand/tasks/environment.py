@@ -179,6 +179,6 @@ def check_project(
 
         module.check(environment=environment, json=json)
         return
-    from stackhand.infrastructure.check import cloud_check
+    from stackhand.infrastructure import cloud_check
 
     cloud_check.check(cloud=cloud, environment=environment, json=json)

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from stackhand.infrastructure.plan.plan import Summary
+from stackhand.infrastructure.plan import Summary
 from tests.checkout import Checkout
 from tests.cloud.fake_rollout import ACCOUNT, REGION
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from stackhand.infrastructure.plan.plan import summary
-from stackhand.infrastructure.secrets import secrets
+from stackhand.infrastructure import secrets
+from stackhand.infrastructure.plan import summary
 from stackhand.infrastructure.snapshots import restore
 from stackhand.release import lease, manifest
 from stackhand.release.images import provenance

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stackhand.cli.failure import Failure
-from stackhand.infrastructure.check import variable_rules
+from stackhand.infrastructure import cloud_check
 from stackhand.infrastructure.services import services
 from stackhand.project.stack import dockerfile, loading
 from tests.checkout import ROOT, Said, clean_environment
@@ -211,25 +211,23 @@ def test_a_dockerfile_says_what_is_released_and_as_whom(tmp_path: Path, text: st
     ],
 )
 def test_a_rule_of_terraform_is_checked_or_left_to_it(condition: str, holds: bool | None) -> None:
-    assert variable_rules.holds(condition, {"text": "text", "number": 2, "none": None}) is holds
+    assert cloud_check.holds(condition, {"text": "text", "number": 2, "none": None}) is holds
 
 
 def test_an_existing_network_has_no_nat_of_ours() -> None:
     named = {"stack": "shop", "environment": "staging", "region": "eu-west-1", "account_id": "210987654321"}
     given = {**named, "vpc_id": "vpc-0a", "subnets": {"public": [], "private": [], "data": []}, "nat": "none"}
     refusal = "nat is for a network of its own; in an existing one, the private subnets have their way to AWS already."
-    assert [*variable_rules.violations(given)] == [("vpc_id", refusal)]
-    assert not [*variable_rules.violations({**given, "nat": "single"})]
+    assert [*cloud_check.violations(given)] == [("vpc_id", refusal)]
+    assert not [*cloud_check.violations({**given, "nat": "single"})]
 
 
 def test_most_rules_of_terraform_are_understood() -> None:
-    rules = variable_rules.RULE.findall(variable_rules.FILE.read_text(encoding="utf-8"))
+    rules = cloud_check.RULE.findall(cloud_check.VARIABLES.read_text(encoding="utf-8"))
     values = {"stack": "shop", "environment": "staging", "region": "eu-west-1", "account_id": "210987654321"}
     assert len(rules) > 20
-    assert not [*variable_rules.violations(values)]
-    assert {name for name, _ in variable_rules.violations({**values, "environment": "production"})} == {
-        "certificate_arn"
-    }
+    assert not [*cloud_check.violations(values)]
+    assert {name for name, _ in cloud_check.violations({**values, "environment": "production"})} == {"certificate_arn"}
 
 
 def test_a_number_that_only_this_machine_has_is_named_with_the_setting_to_give(tmp_path: Path) -> None:

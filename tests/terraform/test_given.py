@@ -11,8 +11,9 @@ import pytest
 from moto import mock_aws
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.plan.plan import SUBSCRIPTION, refuse_loss, summary, warnings
-from stackhand.infrastructure.secrets import secrets
+from stackhand.infrastructure import secrets
+from stackhand.infrastructure.plan import refuse_loss, summary
+from stackhand.infrastructure.plan_warnings import SUBSCRIPTION, warnings
 from stackhand.project.environments import Environment
 from tests.terraform.plans import typed
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from stackhand.infrastructure.plan import cost
-from stackhand.infrastructure.plan.plan import concerns_of, summary
+from stackhand.infrastructure import cost
+from stackhand.infrastructure.plan import concerns_of, summary
 from tests.checkout import ROOT
 from tests.terraform.conftest import GITHUB, Module
 from tests.terraform.plans import Plan, addresses, resources, typed

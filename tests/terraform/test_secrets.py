@@ -13,7 +13,8 @@ import pytest
 from moto import mock_aws
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.secrets import composed_secrets, secret_values
+from stackhand.infrastructure import secret_values
+from stackhand.infrastructure.secrets import write_composed
 from stackhand.project import environments
 from stackhand.project.environments import Environment
 
@@ -147,19 +148,19 @@ def test_a_url_with_a_password_follows_its_rotation_and_is_written_only_then(ssm
     url = "/shop/staging/composed/shop.DATABASE_URL"
     outputs = {"compositions": [{"parameter": url, "key": key, "text": text, "secrets": names}]}
     with pytest.raises(Failure) as caught:
-        composed_secrets.write(ENVIRONMENT, outputs)
+        write_composed(ENVIRONMENT, outputs)
     assert list(caught.value.evidence) == [f"there is no parameter {each}" for each in sorted([*names.values(), url])]
     for name, value in ((url, "not composed yet"), (names["PASSWORD"], "{STRIPE_KEY}"), (PATH, "sk")):
         ssm.put_parameter(Name=name, Value=value, Type="SecureString")
     written = []
     for password in ("{STRIPE_KEY}", "{STRIPE_KEY}", "rotated"):
         ssm.put_parameter(Name=names["PASSWORD"], Value=password, Type="SecureString", Overwrite=True)
-        written.append(composed_secrets.write(ENVIRONMENT, outputs))
+        written.append(write_composed(ENVIRONMENT, outputs))
         found = ssm.get_parameter(Name=url, WithDecryption=True)["Parameter"]
         assert found["Value"] == f"postgres://app:{password}@db.rds:5432/app?key=sk&literal={{app}}"
     assert written == [[url], [], [url]]
     assert found["Version"] == 3
-    assert composed_secrets.write(ENVIRONMENT, {}) == []
+    assert write_composed(ENVIRONMENT, {}) == []
 
 
 @pytest.mark.usefixtures("ssm")
@@ -179,13 +180,13 @@ def test_a_url_is_composed_of_a_password_where_its_owner_keeps_it(ssm: Any) -> N
     ssm.put_parameter(Name=url, Value="not composed yet", Type="SecureString")
     where = {"PASSWORD": f"{arn}:password::", "OTHER": "arn:aws:ssm:eu-west-1:123456789012:parameter/corp/cache"}
     one = {"parameter": url, "key": "alias/aws/ssm", "text": "{PASSWORD} and {OTHER}", "secrets": where}
-    assert composed_secrets.write(ENVIRONMENT, {"compositions": [one]}) == [url]
+    assert write_composed(ENVIRONMENT, {"compositions": [one]}) == [url]
     assert ssm.get_parameter(Name=url, WithDecryption=True)["Parameter"]["Value"] == "theirs and of the cache"
     one["secrets"] = {**where, "PASSWORD": f"{arn}:name::"}
     with pytest.raises(Failure, match="has no key name"):
-        composed_secrets.write(ENVIRONMENT, {"compositions": [one]})
+        write_composed(ENVIRONMENT, {"compositions": [one]})
     one["secrets"] = {**where, "PASSWORD": arn}
-    assert composed_secrets.write(ENVIRONMENT, {"compositions": [one]}) == [url]
+    assert write_composed(ENVIRONMENT, {"compositions": [one]}) == [url]
 
 
 def test_secrets_are_listed_without_values_and_unset_one_by_one(ssm: Any, capsys: pytest.CaptureFixture[str]) -> None:

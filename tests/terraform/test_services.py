@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stackhand.cli.failure import Failure
-from stackhand.infrastructure.secrets import secret_values
+from stackhand.infrastructure import secret_values
 from stackhand.infrastructure.services import compose, services, tfvars
 from stackhand.infrastructure.terraform import terraform
 from stackhand.project.environments import Environment
@@ -191,6 +191,14 @@ def test_the_password_of_a_cache_is_what_the_urls_to_it_have(tmp_path: Path) -> 
     found = written(tmp_path)
     assert found["services"]["cache"]["secrets"] == {"PASSWORD": "REDIS_PASSWORD"}
     assert secret_values.kinds(tmp_path) == {"REDIS_PASSWORD": "generated"}
+
+
+def test_the_password_of_a_database_is_a_whole_value_and_no_part_of_another(tmp_path: Path) -> None:
+    text = "services:\n  db:\n    image: postgres:16\n    x-aws: {}\n    environment:\n"
+    text += '      POSTGRES_INITDB_ARGS: "--set=app.key=${EXTRA:?}"\n'
+    text += "  api:\n    image: x\n    x-aws: {}\n    environment:\n      PGPASSWORD: ${DB_PASSWORD:?}\n"
+    (tmp_path / "compose.yaml").write_text(text, encoding="utf-8")
+    assert secret_values.kinds(tmp_path) == {"DB_PASSWORD": "generated"}
 
 
 def test_an_environment_gives_its_settings_and_what_is_known_of_it() -> None:

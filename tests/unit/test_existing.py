@@ -11,7 +11,7 @@ import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.documents import Effect, Resource, TerraformPlan
-from stackhand.infrastructure.plan.plan import Summary
+from stackhand.infrastructure.plan import Summary
 from stackhand.infrastructure.services import existing, services
 from stackhand.infrastructure.services.services import CloudServices
 from stackhand.infrastructure.snapshots import restore

@@ -13,9 +13,9 @@ import pytest
 from stackhand.ansible import playbook
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.reporter import Reporter
-from stackhand.infrastructure.documents import Resource, TerraformPlan
-from stackhand.infrastructure.plan import cost, plan, windows
-from stackhand.infrastructure.plan.plan import concerns_of, numbers, rows, summary
+from stackhand.infrastructure import cost, plan, plan_warnings
+from stackhand.infrastructure.documents import Diagnostic, Resource, TerraformPlan
+from stackhand.infrastructure.plan import concerns_of, numbers, rows, summary
 from stackhand.infrastructure.terraform import process
 from stackhand.infrastructure.terraform.terraform import Terraform
 from stackhand.project import environments
@@ -122,7 +122,7 @@ def test_a_service_that_is_removed_or_renamed_is_reported(monkeypatch: pytest.Mo
         change("aws_ecs_service.main", "create", before=None),
     )
     changes = [{**gone, "index": "api"}, {**new, "index": "backend"}]
-    [warned] = plan.warnings(STAGING, plan_of(resource_changes=changes), refreshed=False)
+    [warned] = plan_warnings.warnings(STAGING, plan_of(resource_changes=changes), refreshed=False)
     assert warned.startswith("api is no longer in the Compose files: no new request reaches it")
     assert warned.endswith("if it was renamed, backend is another service to AWS")
 
@@ -268,20 +268,22 @@ def test_a_plan_says_what_waits_for_the_maintenance_window(monkeypatch: pytest.M
             planned_values={"root_module": {"resources": [resource]}},
         )
 
-    waits, at_once = windows.changes(STAGING, planned(after))
+    waits, at_once = plan_warnings.changes(STAGING, planned(after))
     assert waits.startswith("db: instance_class changes in its maintenance window (sun:03:30-sun:04:30 UTC), not")
     assert at_once == "cache: node_type changes with the deploy, and its connections drop"
-    now = next(windows.changes(STAGING, planned({**after, "apply_immediately": True})))
+    now = next(plan_warnings.changes(STAGING, planned({**after, "apply_immediately": True})))
     assert now == "db: instance_class changes with the deploy, and restarts it (apply_immediately)"
     found = {"PendingModifiedValues": {"DBInstanceClass": "x"}, "PreferredMaintenanceWindow": "sun:03:30-sun:04:30"}
-    monkeypatch.setattr(windows.rds, "find_database", lambda _environment, _name: found)
-    assert [*windows.pending(STAGING, planned(after))] == [
+    monkeypatch.setattr(plan_warnings.rds, "find_database", lambda _environment, _name: found)
+    assert [*plan_warnings.pending(STAGING, planned(after))] == [
         "db: DBInstanceClass of an earlier deploy waits for its maintenance window (sun:03:30-sun:04:30 UTC)"
     ]
-    pending = [*windows.pending(STAGING, planned(after))]
+    pending = [*plan_warnings.pending(STAGING, planned(after))]
     for refreshed, more in ((True, pending), (False, [])):  # AWS is asked only of a plan that was compared with it
         assert [waits, at_once, *more] == [
-            each for each in plan.warnings(STAGING, planned(after), refreshed=refreshed) if "alarms" not in each
+            each
+            for each in plan_warnings.warnings(STAGING, planned(after), refreshed=refreshed)
+            if "alarms" not in each
         ]
 
 
@@ -341,7 +343,7 @@ Lock Info:
     ids=["locked", "nobody", "session-over", "clock", "no-providers", "certificate", "not-allowed", "anything-else"],
 )
 def test_an_error_of_terraform_is_one_paragraph(summary: str, detail: str, what: str, code: ExitCode) -> None:
-    said = [{"summary": summary, "detail": detail, "address": "aws_vpc.main"}]
+    said = [Diagnostic(summary, detail, "aws_vpc.main")]
     found = process.failure(STAGING, "could not be applied", said, LOG)
     assert (found.what, found.code) == (what, code)
     assert found.next

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stackhand.infrastructure.terraform.initialisation import Initialised
+from stackhand.infrastructure.terraform.working_directory import Initialised
 
 
 class Folder:

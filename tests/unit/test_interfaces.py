@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from stackhand.infrastructure.check import cloud_check, interfaces
+from stackhand.infrastructure import cloud_check, interfaces
 from stackhand.infrastructure.documents import TerraformPlan
 from stackhand.infrastructure.services import services
 from stackhand.project.environments import Environment

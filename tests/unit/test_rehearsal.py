@@ -22,7 +22,7 @@ import pytest
 from stackhand.ansible.events import EVENTS
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.reporter import Reporter
-from stackhand.infrastructure.terraform import initialisation
+from stackhand.infrastructure.terraform import working_directory
 from stackhand.infrastructure.terraform.terraform import Terraform
 from stackhand.local.engines.embedded.supervisor.launch import birth
 from stackhand.project import environments
@@ -390,7 +390,7 @@ exec sleep 60
     monkeypatch.setenv("STACKHAND_TERRAFORM", str(program))
     monkeypatch.delenv("TF_PLUGIN_CACHE_DIR", raising=False)
     began = time.monotonic()
-    initialisation.require_providers(Terraform(environments.load("rehearsal")))
+    working_directory.require_providers(Terraform(environments.load("rehearsal")))
     assert time.monotonic() - began < 30
 
 

@@ -56,6 +56,15 @@ class CloudServices:
         """Return the secret variable that a value is; nothing, when it is none."""
         return self.secrets.get(str(value), "")
 
+    def own_secret(self, name: str) -> str:
+        """Return the secret variable of a managed service's environment that is its password; empty without one."""
+        values = [value for _, value in sorted(self.resolved[name]["environment"].items())]
+        return next((each for each in map(self.whole, values) if each and self.kinds[each] != "given"), "")
+
+    def password_of(self, name: str) -> str:
+        """Return the variable of a managed service's password, as terraform/secrets.tf chooses it."""
+        return self.own_secret(name) or f"{name.upper()}_PASSWORD"
+
     def within(self, value: Any) -> list[str]:
         """Return the secret variables that a value, or anything in it, contains."""
         return sorted(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -51,12 +50,7 @@ def take(*, environment: str, database: str, at: str) -> None:
     moment = _time(at) if at else None
     identifier = chosen.resource(_service(chosen, database))
     there = _require_database(chosen, identifier)
-    if moment:
-        name = take_at(chosen, there, moment, console.notify)
-    else:
-        name = rds.take(chosen, identifier)
-        console.notify(f"{name}: RDS is taking it (minutes)")
-        rds.wait(chosen, name)
+    name = _take_at(chosen, there, moment) if moment else _take(chosen, identifier)
     console.write(name)
     console.notify(f"./inv deploy -e {environment} --from-snapshot {name} creates a database from it")
 
@@ -85,6 +79,14 @@ def _require_database(environment: Environment, identifier: str) -> rds.Database
     )
 
 
+def _take(environment: Environment, identifier: str) -> str:
+    """Return the name of a snapshot of a database, once it is complete."""
+    name = rds.take(environment, identifier)
+    console.notify(f"{name}: RDS is taking it (minutes)")
+    rds.wait(environment, name)
+    return name
+
+
 def _time(text: str) -> datetime:
     """Return a time; without a zone nobody knows which is meant."""
     try:
@@ -101,13 +103,13 @@ def _time(text: str) -> datetime:
     return moment.astimezone(UTC)
 
 
-def take_at(environment: Environment, source: rds.Database, at: datetime, notify: Callable[[str], None]) -> str:
+def _take_at(environment: Environment, source: rds.Database, at: datetime) -> str:
     """Return the name of a snapshot of a database as it was; the database itself is not touched.
 
     Raises:
         Failure: the time is not covered by its backups, or RDS refuses.
     """
-    database = str(source["DBInstanceIdentifier"])
+    database, moment = str(source["DBInstanceIdentifier"]), at.isoformat(timespec="seconds")
     latest = source.get("LatestRestorableTime")
     if latest and at > latest:
         raise Failure(
@@ -117,22 +119,21 @@ def take_at(environment: Environment, source: rds.Database, at: datetime, notify
             code=ExitCode.USAGE,
         )
     copy = f"{database}-at-{at:%y%m%d%H%M%S}"  # a name of RDS has 63 letters
-    notify(f"{copy}: a copy of {database} as it was at {at.isoformat(timespec='seconds')} (takes as long as a new one)")
+    console.notify(f"{copy}: a copy of {database} as it was at {moment} (takes as long as a new one)")
     try:
-        with as_failure(f"{database} cannot be copied as it was at {at.isoformat(timespec='seconds')}"):
+        with as_failure(f"{database} cannot be copied as it was at {moment}"):
             client = environment.client("rds")
             args = _arguments(source, copy, at)
             rds.write(lambda: client.restore_db_instance_to_point_in_time(**args), done="DBInstanceAlreadyExists")
         with as_failure(f"The copy {copy} is not ready", ExitCode.FAILED):
             waiter = client.get_waiter("db_instance_available")
             waiter.wait(DBInstanceIdentifier=copy, WaiterConfig={"Delay": 30, "MaxAttempts": 240})
-        name = rds.take(environment, copy)
-        notify(f"{name}: RDS is taking it (minutes)")
-        rds.wait(environment, name)
+        name = _take(environment, copy)
     except BaseException:
-        remove = f"aws rds delete-db-instance --region {environment.region} "
-        remove += f"--skip-final-snapshot --db-instance-identifier {copy}"
-        notify(f"the copy may still exist; to remove it: {remove}")
+        console.notify(
+            "the copy may still exist; to remove it: aws rds delete-db-instance "
+            f"--region {environment.region} --skip-final-snapshot --db-instance-identifier {copy}"
+        )
         raise
     with as_failure(f"The snapshot {name} exists, but the copy {copy} could not be removed", ExitCode.FAILED):
         gone = {"DBInstanceIdentifier": copy, "SkipFinalSnapshot": True, "DeleteAutomatedBackups": True}

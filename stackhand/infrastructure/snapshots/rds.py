@@ -52,7 +52,7 @@ class DatabaseSnapshot:
 
 def snapshots(environment: Environment) -> list[DatabaseSnapshot]:
     """Return the snapshots of an environment's databases, the newest first."""
-    prefix = f"{environment.stack}-{environment.name}-"
+    prefix = f"{environment.prefix}-"
     with as_failure(f"The snapshots of {environment.name} cannot be listed"):
         pages = environment.client("rds").get_paginator("describe_db_snapshots").paginate()
         entries = [each for page in pages for each in page["DBSnapshots"]]
@@ -203,19 +203,15 @@ def _missing(environment: Environment, name: str) -> Failure:
 
 
 def _unusable(environment: Environment, snapshot: DatabaseSnapshot) -> Failure:
+    listed = f"./inv cloud.snapshots -e {environment.name}"
     if snapshot.key_state in READABLE:
-        remedy = f"./inv cloud.snapshots -e {environment.name} shows when it is available"
+        remedy = f"{listed} shows when it is available"
     elif snapshot.key_state == "deleted":
-        remedy = f"another snapshot: ./inv cloud.snapshots -e {environment.name}"
+        remedy = f"another snapshot: {listed}"
     else:
-        undo = (
-            ""
-            if snapshot.key_state == "disabled"
-            else f"aws kms cancel-key-deletion --region {environment.region} --key-id {snapshot.key} && "
-        )
-        remedy = (
-            f"{undo}aws kms enable-key --region {environment.region} --key-id {snapshot.key}, then repeat the command"
-        )
+        key = f"--region {environment.region} --key-id {snapshot.key}"
+        undo = "" if snapshot.key_state == "disabled" else f"aws kms cancel-key-deletion {key} && "
+        remedy = f"{undo}aws kms enable-key {key}, then repeat the command"
     return Failure(
         f"The snapshot {snapshot.name} cannot be restored.",
         evidence=[f"it is {snapshot.status}", f"its key {snapshot.key or '(none)'} is {snapshot.key_state}"],

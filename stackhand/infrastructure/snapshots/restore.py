@@ -76,7 +76,7 @@ def prepare(environment: Environment, stack: Stack, wanted: str, *, replace: boo
     Raises:
         Failure: there is no such snapshot, it does not fit, or a database is there already.
     """
-    named = {str(key).strip('"'): str(value) for key, value in (environment.variables.get(VARIABLE) or {}).items()}
+    named = {service: str(name) for service, name in existing.by_service(environment, VARIABLE).items()}
     known = databases(stack, environment)
     chosen = _chosen(environment, known, wanted) if wanted else {}
     notes, replaced, users = [], [], {}
@@ -239,8 +239,7 @@ def forget(store: Store) -> None:
     Raises:
         Failure: the bucket cannot be written.
     """
-    document = store.read(KEY)
-    if document:
+    if document := store.read(KEY):
         store.remove(KEY, etag=document.etag)
 
 
@@ -256,11 +255,10 @@ def require_finished(store: Store, chosen: Sequence[str]) -> None:
     if document is None:
         return
     unfinished = document.to(UnfinishedRestore)
-    others = [service for service in unfinished.snapshots if service not in chosen]
-    there = {service: _database(store.environment, service) for service in others}
-    missing = [service for service, each in there.items() if not _complete(unfinished, service, each)]
-    if missing:
-        raise _interrupted(store.environment, unfinished, missing[0], there[missing[0]])
+    for service in (each for each in unfinished.snapshots if each not in chosen):
+        database = _database(store.environment, service)
+        if not _complete(unfinished, service, database):
+            raise _interrupted(store.environment, unfinished, service, database)
     if not set(unfinished.snapshots) & set(chosen):
         store.remove(KEY, etag=document.etag)
 

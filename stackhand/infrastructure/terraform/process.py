@@ -11,12 +11,14 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from stackhand.aws import credentials, network
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
+from stackhand.infrastructure.documents import Diagnostic
 from stackhand.project.environments import Environment
+from stackhand.system import program
 from stackhand.system.roots import PROJECT
 
 INSTALL = "install Terraform 1.11 or newer (developer.hashicorp.com/terraform), or set STACKHAND_TERRAFORM=PATH"
@@ -110,25 +112,16 @@ def _interrupts_to(child: subprocess.Popen[str]) -> Iterator[None]:
     Raises:
         KeyboardInterrupt: then; in a worker of Ansible nobody waits for it any more.
     """
-    interrupted = False
+    arrived: list[int] = []
 
-    def pass_on(_number: int, _frame: object) -> None:
-        nonlocal interrupted
-        interrupted = multiprocessing.parent_process() is None
-        if child.poll() is None:
+    def pass_on(number: int, _frame: object) -> None:
+        arrived.append(number)
+        if len(arrived) == 1 and child.poll() is None:
             child.send_signal(signal.SIGINT)
-        for number in before:
-            signal.signal(number, signal.SIG_IGN)
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, pass_on)
-    try:
+    with program.handling(pass_on):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if interrupted:
+    if arrived and multiprocessing.parent_process() is None:
         raise KeyboardInterrupt
 
 
@@ -141,7 +134,7 @@ SHOWN = 5
 LINES_OF_EACH = 4
 
 
-def failure(environment: Environment, what: str, errors: Sequence[dict[str, Any]], log: Path) -> Failure:
+def failure(environment: Environment, what: str, errors: Sequence[Diagnostic], log: Path) -> Failure:
     """Return the failure of a command.
 
     Args:
@@ -150,7 +143,7 @@ def failure(environment: Environment, what: str, errors: Sequence[dict[str, Any]
         errors: Terraform's diagnostics.
         log: where all of it stands.
     """
-    text = "\n".join(f"{each.get('summary', '')}\n{each.get('detail', '')}" for each in errors)
+    text = "\n".join(f"{each.summary}\n{each.detail}" for each in errors)
     if "Error acquiring the state lock" in text:
         return _locked(environment, text)
     renewal, synchronization = credentials.renewal(), network.synchronization()
@@ -230,20 +223,12 @@ def _locked(environment: Environment, text: str) -> Failure:
     )
 
 
-def _lines(errors: Sequence[dict[str, Any]]) -> list[str]:
+def _lines(errors: Sequence[Diagnostic]) -> list[str]:
     """Return what the diagnostics say, in lines: where, what, and the beginning of why."""
     lines = []
     for each in errors[:SHOWN]:
-        place = each.get("address") or _place(each.get("range"))
-        lines.append(": ".join(filter(None, (place, str(each.get("summary", ""))))))
-        detail = [line.strip() for line in str(each.get("detail", "")).splitlines() if line.strip()]
-        lines += [f"  {line}" for line in detail[:LINES_OF_EACH]]
+        detail = [f"  {line.strip()}" for line in each.detail.splitlines() if line.strip()]
+        lines += [each.line(), *detail[:LINES_OF_EACH]]
     if len(errors) > SHOWN:
         lines.append(f"and {len(errors) - SHOWN} more")
     return lines
-
-
-def _place(position: dict[str, Any] | None) -> str:
-    if not position:
-        return ""
-    return f"{position['filename']}, line {position['start']['line']}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -15,11 +14,12 @@ from typing import Any, TypeVar
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.documents import TerraformOutput, TerraformPlan, TerraformState, Values
+from stackhand.infrastructure import documents
+from stackhand.infrastructure.documents import Diagnostic, TerraformOutput, TerraformPlan, TerraformState, Values
 from stackhand.infrastructure.services import services, tfvars
-from stackhand.infrastructure.terraform import configuration, process
-from stackhand.infrastructure.terraform.initialisation import Initialised
+from stackhand.infrastructure.terraform import process, working_directory
 from stackhand.infrastructure.terraform.process import failure
+from stackhand.infrastructure.terraform.working_directory import Initialised
 from stackhand.project import environments, inherited
 from stackhand.project.environments import Environment
 from stackhand.project.state import State
@@ -49,14 +49,13 @@ class Terraform:
     Args:
         count: called with how much of it is done, again and again.
         lock_wait: seconds to wait while somebody else has the state.
-        errors: the diagnostics of the last command.
     """
 
     environment: Environment
     progress: Callable[[str], None] = lambda _text: None
     count: Callable[[str], None] = lambda _text: None
     lock_wait: float = LOCK_WAIT
-    errors: list[dict[str, Any]] = field(default_factory=list)
+    _errors: list[Diagnostic] = field(default_factory=list)
     _done: int = 0
     _planned: int = 0
 
@@ -159,15 +158,15 @@ class Terraform:
     def configuration(self) -> Path:
         """The folder in which Terraform runs: its configuration, and the checksums of the providers."""
         folder = self._folder / "configuration"
-        configuration.place(folder)
+        working_directory.place(folder)
         return folder
 
     def warnings(self) -> list[str]:
         """Return a sentence where the next machine could get other providers than this one has got."""
-        if self.environment.emulated or not configuration.unrecorded(self.configuration):
+        if self.environment.emulated or not working_directory.unrecorded(self.configuration):
             return []
-        lock = (self.configuration / configuration.LOCK).relative_to(PROJECT)
-        kept = f"{configuration.NAME}/{configuration.LOCK}"
+        lock = (self.configuration / working_directory.LOCK).relative_to(PROJECT)
+        kept = f"{working_directory.NAME}/{working_directory.LOCK}"
         return [f"the checksums of Terraform's providers are in no commit: copy {lock} to {kept}, and commit that"]
 
     @property
@@ -248,30 +247,23 @@ class Terraform:
         Raises:
             Failure: it failed.
         """
-        self.errors, self._done = [], 0
+        self._errors, self._done = [], 0
         line = [*self._command(), command, "-json", *args]
         code = process.follow(line, self._environment(), self.log, self._follow, self.configuration)
         if code not in {0, CHANGES} or (code == CHANGES and command != "plan"):
             self._initialised.forget()
-            raise failure(self.environment, what, self.errors, self.log)
+            raise failure(self.environment, what, self._errors, self.log)
         return code
 
     def _follow(self, line: str) -> None:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            return
-        if event.get("@level") == "error" and "diagnostic" in event:
-            self.errors.append(self._placed(event["diagnostic"]))
-        elif event.get("type") == "change_summary" and event["changes"].get("operation") == "plan":
-            self._planned = sum(event["changes"].get(each, 0) for each in ("add", "change", "remove"))
-        elif event.get("type") in HOOKS and event["hook"].get("action") != "read":
-            self._done += event["type"] in ENDED
-            message = str(event["@message"]).partition(" [id=")[0]
+        event = documents.event(line)
+        if event.level == "error" and event.diagnostic:
+            if span := event.diagnostic.range:  # named by the place where it can be edited
+                span.filename = working_directory.shown(self.configuration, span.filename)
+            self._errors.append(event.diagnostic)
+        elif event.type == "change_summary" and event.changes.operation == "plan":
+            self._planned = event.changes.add + event.changes.change + event.changes.remove
+        elif event.type in HOOKS and event.hook.action != "read":
+            self._done += event.type in ENDED
+            message = event.message.partition(" [id=")[0]
             self.count(f"{self._done} of {self._planned} done; {message}" if self._planned else message)
-
-    def _placed(self, diagnostic: dict[str, Any]) -> dict[str, Any]:
-        """Return a diagnostic that names its file by the place where it can be edited."""
-        if position := diagnostic.get("range"):
-            position["filename"] = configuration.shown(self.configuration, position["filename"])
-        return diagnostic

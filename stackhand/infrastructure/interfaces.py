@@ -71,13 +71,7 @@ class InterfaceUse(msgspec.Struct, frozen=True):
 
 
 def of(stack: Stack, environment: Environment, planned: TerraformPlan | None = None) -> InterfaceUse:
-    """Return what the services of an environment take at most.
-
-    Args:
-        stack: its services.
-        environment: whose network it is.
-        planned: a plan, which has asked for existing subnets.
-    """
+    """Return what the services of an environment take at most; a plan has asked for existing subnets."""
     services = [each.aws for each in stack.services.values()]
     tasks = sum(ROLLOUT * aws.scale.max for aws in services if isinstance(aws, Fargate))
     tasks += sum(isinstance(aws, Job) for aws in services)

@@ -10,12 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from msgspec import structs
-
 from stackhand.aws.errors import as_failure, code_of
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure import account
+from stackhand.infrastructure import account, secrets
 from stackhand.infrastructure.services import existing, services
 from stackhand.infrastructure.services.services import CloudServices
 from stackhand.project import environments
@@ -26,6 +24,8 @@ from stackhand.system.roots import PROJECT
 
 LONGEST = 8192
 """Bytes that SSM stores; above 4096 it charges for the parameter, and says so in none of its answers."""
+KEY = "alias/aws/ssm"
+"""The account's own key, which outlives the environment."""
 HEADINGS = ("secret", "kind", "version", "changed", "by")
 STYLES = {"missing": "red"}
 
@@ -56,7 +56,7 @@ def set_value(*, environment: str, name: str) -> None:
     account.check(chosen)
     ssm, path = chosen.client("ssm"), _path(chosen, name)
     _require_type(ssm, path, chosen, name)
-    version = _put(ssm, path, _read(name), chosen)
+    version = secrets.store(ssm, path, _read(name), secrets.encryption(chosen, KEY))
     console.write(f"{name} has version {version} in {environment}.")
     console.notify(f"Tasks read it when they start: ./inv deploy -e {environment}")
 
@@ -65,13 +65,13 @@ def show(*, environment: str, json: bool) -> None:
     """Show the secrets of an environment: names, versions, when and by whom they were changed."""
     chosen = environments.load(environment)
     account.check(chosen)
-    secrets = stored(chosen)
+    found = stored(chosen)
     if json:
-        console.document({"environment": environment, "secrets": [asdict(each) for each in secrets]})
+        console.document({"environment": environment, "secrets": [asdict(each) for each in found]})
         return
     rows = [
         (each.name, each.kind, str(each.version) if each.version else "missing", each.changed, each.by)
-        for each in secrets
+        for each in found
     ]
     console.table(rows, HEADINGS, STYLES)
 
@@ -89,9 +89,13 @@ def unset(*, environment: str, name: str, yes: bool) -> None:
         with as_failure(f"{name} cannot be deleted"):
             ssm.delete_parameter(Name=_path(chosen, name))
     except Failure as failure:
-        if code_of(failure.__cause__) == "ParameterNotFound":  # type: ignore[arg-type]
-            raise _missing(name, chosen) from failure
-        raise
+        if code_of(failure.__cause__) != "ParameterNotFound":  # type: ignore[arg-type]
+            raise
+        raise Failure(
+            f"{environment} has no value for {name}.",
+            next=f"./inv secrets.list -e {environment} shows what it has",
+            code=ExitCode.USAGE,
+        ) from failure
     console.write(f"{name} is deleted from {environment}.")
 
 
@@ -118,27 +122,13 @@ def kinds(root: Path) -> dict[str, str]:
 
 def kinds_of(stack: Stack, cloud: CloudServices) -> dict[str, str]:
     """Return the same of services that are resolved already."""
-    kinds_by_name = dict.fromkeys(_unnamed(stack, cloud), "generated")
-    for each in stack.services.values():
-        service = structs.replace(each, environment=cloud.resolved[each.name]["environment"])
-        managed = service.kind == "managed"
-        for name in cloud.within(list(service.environment.values())) if service.aws else ():
-            made = cloud.kinds[name] == "required" and (managed or kinds_by_name.get(name) == "generated")
-            kinds_by_name[name] = "generated" if made or cloud.kinds[name] == "generated" else "given"
-    read = {name for each in stack.services if stack.services[each].aws for name in _of(each, cloud)}
-    return {name: kind for name, kind in kinds_by_name.items() if name in read}
-
-
-def _of(name: str, cloud: CloudServices) -> list[str]:
-    """Return the secret variables in the environment of a service."""
-    return cloud.within(list(cloud.resolved[name]["environment"].values()))
-
-
-def _unnamed(stack: Stack, cloud: CloudServices) -> list[str]:
-    """Return the passwords of managed services that have none of their own, as terraform/secrets.tf calls them."""
-    managed = [name for name, each in stack.services.items() if each.aws and each.kind == "managed"]
-    named = {name for name in managed if any(cloud.kinds[secret] != "given" for secret in _of(name, cloud))}
-    return [f"{name.upper()}_PASSWORD" for name in managed if name not in named]
+    there = {name: each.kind == "managed" for name, each in stack.services.items() if each.aws}
+    passwords = {cloud.password_of(name) for name, managed in there.items() if managed}
+    own = {cloud.own_secret(name) for name, managed in there.items() if managed} - {""}
+    tasks = [cloud.resolved[name]["environment"] for name, managed in there.items() if not managed]
+    read = {name for environment in tasks for name in cloud.within([*environment.values()])} | own
+    made = passwords | {name for name, kind in cloud.kinds.items() if kind == "generated"}
+    return {name: "generated" if name in made else "given" for name in sorted(read)}
 
 
 def _stored(name: str, kind: str, parameter: Mapping[str, Any] | None) -> StoredSecret:
@@ -171,14 +161,6 @@ def _generated(name: str, environment: Environment) -> Failure:
         f"Terraform generates {name}, and would replace your value with the next rotation.",
         next=f"raise secrets_version in environments/{environment.name}.tfvars for a new value; "
         "or, for one of your own, declare it in .env.example as `# type: secret given`",
-        code=ExitCode.USAGE,
-    )
-
-
-def _missing(name: str, environment: Environment) -> Failure:
-    return Failure(
-        f"{environment.name} has no value for {name}.",
-        next=f"./inv secrets.list -e {environment.name} shows what it has",
         code=ExitCode.USAGE,
     )
 
@@ -217,36 +199,13 @@ def _require_type(ssm: Any, path: str, environment: Environment, name: str) -> N
     with as_failure(f"{name} cannot be checked"):
         chosen = [{"Key": "Name", "Option": "Equals", "Values": [path]}]
         parameters = ssm.describe_parameters(ParameterFilters=chosen)["Parameters"]
-    if parameters and parameters[0]["Type"] != _encryption(environment)["Type"]:
+    if parameters and parameters[0]["Type"] != secrets.encryption(environment, KEY)["Type"]:
         raise Failure(
             f"{name} is stored as plain text: its parameter is a {parameters[0]['Type']}, which SSM does not encrypt.",
             evidence=[f"SSM cannot change the type of {path}"],
             next=f"./inv secrets.unset -e {environment.name} {name}, then the same command again",
             code=ExitCode.PREFLIGHT,
         )
-
-
-def _put(ssm: Any, path: str, value: str, environment: Environment) -> int:
-    """Store a value, and return its version; an error of AWS is told without the value."""
-    from stackhand.aws.exceptions import ClientError
-
-    with as_failure(f"{path} cannot be stored"):
-        try:
-            answer = ssm.put_parameter(
-                Name=path, Value=value, Overwrite=True, Tier="Intelligent-Tiering", **_encryption(environment)
-            )
-        except ClientError as error:
-            details = error.response["Error"]
-            details["Message"] = str(details.get("Message", "")).replace(value, "the value")
-            raise
-    return int(answer["Version"])
-
-
-def _encryption(environment: Environment) -> dict[str, str]:
-    """Return how a value is stored: with the account's own key, which outlives the environment."""
-    if environment.emulated:
-        return {"Type": "String"}  # it would hand tasks the encrypted text
-    return {"Type": "SecureString", "KeyId": "alias/aws/ssm"}
 
 
 def _path(environment: Environment, name: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,6 @@ import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.documents import Effect, Resource, TerraformPlan
-from stackhand.infrastructure.plan import windows
-from stackhand.infrastructure.secrets import secrets
-from stackhand.project.environments import Environment
 
 ACTIONS: dict[tuple[str, ...], str] = {
     ("create",): "create",
@@ -26,30 +24,24 @@ ACTIONS: dict[tuple[str, ...], str] = {
 SHOWN = ("create", "change", "replace", "destroy")
 
 
-class Change(msgspec.Struct, frozen=True):
-    """What would happen to one resource.
+class PlannedResource(msgspec.Struct, frozen=True):
+    """What would happen to one resource, in the `plan` of docs/output.md.
 
     Args:
         address: Terraform's name for it.
-        kind: its type.
-        concern: the file it stands in.
         action: create, change, replace, destroy or forget.
         attributes: which of them would change.
     """
 
     address: str
-    kind: str
+    action: str
+    attributes: list[str]
+
+
+class Change(PlannedResource, frozen=True):
+    """The same, and the file that the resource stands in."""
+
     concern: str
-    action: str
-    attributes: list[str]
-
-
-class PlannedResource(msgspec.Struct, frozen=True):
-    """A resource in the `plan` of docs/output.md; the fields are those of `Change`."""
-
-    address: str
-    action: str
-    attributes: list[str]
 
 
 class Concern(msgspec.Struct, frozen=True):
@@ -104,8 +96,8 @@ class Summary(msgspec.Struct, frozen=True):
     @property
     def concerns(self) -> list[str]:
         """The concerns in which anything would happen, the largest first."""
-        names = {each.concern for each in self.changes}
-        return sorted(names, key=lambda name: (-sum(each.concern == name for each in self.changes), name))
+        numbers = Counter(each.concern for each in self.changes)
+        return sorted(numbers, key=lambda name: (-numbers[name], name))
 
     def summary(self) -> list[str]:
         """Return a line for each concern."""
@@ -114,14 +106,13 @@ class Summary(msgspec.Struct, frozen=True):
 
     def document(self) -> PlanDocument:
         """Return it as the `plan` of docs/output.md."""
-        by_concern = {name: [each for each in self.changes if each.concern == name] for name in self.concerns}
+        resources: dict[str, list[PlannedResource]] = {name: [] for name in self.concerns}
+        for each in self.changes:
+            resources[each.concern].append(PlannedResource(each.address, each.action, each.attributes))
         return PlanDocument(
             changed=bool(self.changes or self.outputs),
             **{name: self.count(name) for name in SHOWN},
-            concerns=[
-                Concern(name, [PlannedResource(each.address, each.action, each.attributes) for each in changes])
-                for name, changes in by_concern.items()
-            ],
+            concerns=[Concern(*each) for each in resources.items()],
             outputs=self.outputs,
         )
 
@@ -137,7 +128,6 @@ def summary(plan: TerraformPlan, concerns: Mapping[str, str], forgotten: Collect
     changes = [
         Change(
             address=each.address,
-            kind=each.type,
             concern=concerns.get(f"{each.type}.{each.name}", "no longer in the files"),
             action="forget" if each.address in forgotten else ACTIONS[tuple(each.change.actions)],
             attributes=_attributes(each.change),
@@ -200,7 +190,8 @@ def refuse_loss(name: str, plan: PlanDocument, allowed: Sequence[str] = ()) -> N
         f"{HOLDS_DATA[kind]}: {each.address} ({each.action})"
         for each in plan.resources()
         if (kind := each.address.partition(".")[0]) in HOLDS_DATA
-        and _lost(kind, each.action)
+        and each.action in {"destroy", "replace"}
+        and (kind, each.action) != ("aws_ssm_parameter", "replace")  # together with its database, which is named
         and each.address not in allowed
     ]
     if lost:
@@ -215,77 +206,12 @@ def refuse_loss(name: str, plan: PlanDocument, allowed: Sequence[str] = ()) -> N
         )
 
 
-def _lost(kind: str, action: str) -> bool:
-    """Whether what was there is gone. A secret is replaced with its database, which is named."""
-    return action == "destroy" or (action == "replace" and kind != "aws_ssm_parameter")
-
-
 def key_that_stays(resources: Sequence[Resource], keys: Iterable[str]) -> str:
     """Return the ARN of the environment's own key where something that outlives it is encrypted with it; else nothing.
 
-    Args:
-        resources: the state's.
-        keys: what encrypts that: ARNs, ids or aliases.
+    What encrypts that may be given as ARNs, ids or aliases; the resources are the state's.
     """
     own: Mapping[str, Any] = next((each.values for each in resources if each.type == "aws_kms_key"), {})
     aliases = (each.values for each in resources if each.type == "aws_kms_alias")
     names = {own.get("arn"), own.get("key_id"), *(each.get(key) for each in aliases for key in ("name", "arn"))}
     return str(own["arn"]) if own and (names - {None}) & set(keys) else ""
-
-
-SERVICE = "aws_ecs_service"
-SUBSCRIPTION = "aws_sns_topic_subscription"
-
-
-def warnings(environment: Environment, planned: TerraformPlan, *, refreshed: bool) -> list[str]:
-    """Return a sentence for each.
-
-    Args:
-        environment: which.
-        planned: the plan; empty when there is none, for nothing changes.
-        refreshed: whether it was compared with what is there, so that AWS may be asked as well.
-    """
-    removed = [*_removed(planned)]
-    if environment.emulated:
-        return removed
-    asked = [*windows.pending(environment, planned), *_secrets(environment, planned)] if refreshed else []
-    alarms = _alarms(environment, planned, refreshed=refreshed)
-    return [*removed, *alarms, *windows.changes(environment, planned), *asked]
-
-
-def _removed(planned: TerraformPlan) -> Iterator[str]:
-    """Yield a sentence on each service that would go: after a change of its name, another one comes in its place."""
-    changed = [each for each in planned.resource_changes if each.type == SERVICE]
-    new = [str(each.index) for each in changed if each.change.actions == ["create"]]
-    renamed = f"; if it was renamed, {' or '.join(new)} is another service to AWS" if new else ""
-    for each in changed:
-        if each.change.actions == ["delete"]:
-            end = "no new request reaches it, its tasks finish those that they have and stop"
-            yield f"{each.index} is no longer in the Compose files: {end}{renamed}"
-
-
-def no_recipient(environment: Environment) -> str:
-    """Return a sentence when alarms reach nobody; nothing when they reach somebody."""
-    file = f"environments/{environment.name}.tfvars"
-    return (
-        "" if environment.variables.get("alarm_email") else f"alarms have no recipient: alarm_email in {file} is empty"
-    )
-
-
-def _alarms(environment: Environment, planned: TerraformPlan, *, refreshed: bool) -> Iterator[str]:
-    address = environment.variables.get("alarm_email")
-    if lacking := no_recipient(environment):
-        yield lacking
-        return
-    for each in planned.resource_changes:
-        if each.type == SUBSCRIPTION and "create" in each.change.actions:
-            yield f"AWS will send a mail to {address}: no alarm arrives before its link is opened"
-        elif each.type == SUBSCRIPTION and refreshed and (each.change.after or {}).get("pending_confirmation"):
-            yield f"no alarm arrives: {address} has not opened the link in AWS's mail"
-
-
-def _secrets(environment: Environment, planned: TerraformPlan) -> Iterator[str]:
-    given = planned.planned_values.known().get(secrets.OUTPUT) or {}
-    for variable, name in (secrets.missing(environment, given) or {}).items():
-        how = secrets.put(environment, name)
-        yield f"{variable} has no value in {environment.name}, and only you can provide it; a deploy would stop: {how}"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.infrastructure.terraform import configuration
-from stackhand.infrastructure.terraform.configuration import LOCK
+from stackhand.infrastructure.terraform import working_directory
+from stackhand.infrastructure.terraform.working_directory import LOCK
 
 
 def write(root: Path, **files: str) -> Path:
@@ -28,43 +28,43 @@ def content(tmp_path: Path) -> Path:
 def test_the_configuration_is_both_and_follows_a_new_version(tmp_path: Path, content: Path) -> None:
     project, folder = write(tmp_path / "project", queue__tf="#", own__tfvars="", tests="", __hidden=""), tmp_path / "f"
     (project / "terraform" / "modules").mkdir()
-    configuration.place(folder, content, project)
+    working_directory.place(folder, content, project)
     assert {path.name: path.readlink().parents[1].name for path in folder.iterdir()} == {
         **dict.fromkeys(("ecs.tf", "names.tf", "placeholder.py"), "content"),
         **dict.fromkeys(("modules", "queue.tf"), "project"),
     }
     newer = write(tmp_path / "newer", ecs__tf="")
-    configuration.place(folder, newer, write(tmp_path / "other"))
+    working_directory.place(folder, newer, write(tmp_path / "other"))
     assert {path.name: path.readlink().parents[1].name for path in folder.iterdir()} == {"ecs.tf": "newer"}
 
 
 def test_a_file_of_two_is_refused_and_a_configuration_with_a_state_is_left_alone(tmp_path: Path, content: Path) -> None:
     project = write(tmp_path / "project", ecs__tf="", names__tf="", queue__tf="")
     with pytest.raises(Failure, match=r"terraform/ecs\.tf has the name of a file of Stackhand's") as found:
-        configuration.files(content, project)
+        working_directory.files(content, project)
     assert (found.value.code, found.value.evidence) == (ExitCode.PREFLIGHT, ("terraform/names.tf too",))
     write(project, main__tf='terraform {\n  backend "s3" {}\n}\n')
-    assert "queue.tf" not in configuration.files(content, project)
+    assert "queue.tf" not in working_directory.files(content, project)
 
 
 def test_checksums_are_those_of_the_project_and_what_terraform_adds_stays(tmp_path: Path, content: Path) -> None:
     project, folder = tmp_path / "project", tmp_path / "f"
     lock = folder / LOCK
-    configuration.place(folder, content, project)
+    working_directory.place(folder, content, project)
     assert not lock.exists()
     lock.write_text("of the first plan", encoding="utf-8")
-    configuration.place(folder, content, project)
+    working_directory.place(folder, content, project)
     assert lock.read_text(encoding="utf-8") == "of the first plan"
     write(content, **{LOCK: "of the content"})
-    configuration.place(folder, content, project)
+    working_directory.place(folder, content, project)
     assert lock.read_text(encoding="utf-8") == "of the content"
     lock.write_text("of the content, and more", encoding="utf-8")
-    configuration.place(folder, content, project)
+    working_directory.place(folder, content, project)
     assert lock.read_text(encoding="utf-8") == "of the content, and more"
     write(project, **{LOCK: "of the project"})
-    configuration.place(folder, content, project)
+    working_directory.place(folder, content, project)
     assert lock.read_text(encoding="utf-8") == "of the project"
     (project / "terraform" / LOCK).unlink()
     (content / "terraform" / LOCK).unlink()
-    configuration.place(folder, content, project)
+    working_directory.place(folder, content, project)
     assert not lock.exists()

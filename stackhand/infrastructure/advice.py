@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
-from stackhand.infrastructure.secrets import secret_values, secrets
+from stackhand.infrastructure import secret_values, secrets
 from stackhand.infrastructure.services import privileges
 from stackhand.infrastructure.services.findings import CloudFinding
 from stackhand.infrastructure.services.services import KNOWN_THERE, WITHOUT_DEFAULT, CloudServices, variables_of
@@ -99,11 +100,12 @@ def _in_clear(service: Service, stack: Stack, cloud: CloudServices) -> Iterator[
         known = not value or value == KNOWN_THERE or cloud.within(value)
         if known or not (LOGIN.search(value) or is_secret(key)):
             continue
-        if other := next(
-            (each for each in _managed(stack) if LOGIN.search(value) and leads_to(value, each.name)), None
-        ):
+        managed = _managed(stack) if LOGIN.search(value) else []
+        if other := next((each for each in managed if leads_to(value, each.name)), None):
             message = f"environment.{key} has a password for {other.name}, and on AWS Terraform generates another one"
-            remedy = f"its variable in the URL, and in {other.name}: ${{{_own_secret(other, cloud) or 'PASSWORD'}:?}}"
+            remedy = (
+                f"its variable in the URL, and in {other.name}: ${{{cloud.own_secret(other.name) or 'PASSWORD'}:?}}"
+            )
             yield CloudFinding("refused", service.name, message, remedy, "environment")
         else:
             message = f"environment.{key} has its password in clear, in the file and in the task definition on AWS"
@@ -118,9 +120,9 @@ def _without_password(service: Service, stack: Stack, cloud: CloudServices) -> I
     for other in _managed(stack):
         port = kinds.PORTS["rds" if _is_database(other) else "elasticache"]
         key = kinds.variable_with(service, other.name, port)
-        caches = {_secret(each, cloud) for each in _managed(stack) if not _is_database(each)}
+        caches = {cloud.password_of(each.name) for each in _managed(stack) if not _is_database(each)}
         # A database may have more roles than its owner; a cache has one password.
-        has = given - caches if _is_database(other) else given & {_secret(other, cloud)}
+        has = given - caches if _is_database(other) else given & {cloud.password_of(other.name)}
         if key and not has and not LOGIN.search(environment.get(key) or ""):
             message = f"gets no password for {other.name}, which has one on AWS that Terraform generates"
             remedy = f"a variable with it: {_password(other, cloud)}"
@@ -135,23 +137,12 @@ def _is_database(other: Service) -> bool:
     return isinstance(other.aws, Managed) and other.aws.managed == "rds"
 
 
-def _own_secret(other: Service, cloud: CloudServices) -> str:
-    """Return the secret variable in a managed service's environment that is its password; empty without one."""
-    values = cloud.resolved[other.name]["environment"].values()
-    return next((each for each in map(cloud.whole, values) if each and cloud.kinds[each] != "given"), "")
-
-
-def _secret(other: Service, cloud: CloudServices) -> str:
-    """Return the variable of a managed service's password, as terraform/secrets.tf chooses it."""
-    return _own_secret(other, cloud) or f"{other.name.upper()}_PASSWORD"
-
-
 def _password(other: Service, cloud: CloudServices) -> str:
     """Return what to write to have a managed service's password."""
     if not _is_database(other):
-        secret = _secret(other, cloud)
+        secret = cloud.password_of(other.name)
         return f"{secret}: ${{{secret}:?}}"
-    if own := _own_secret(other, cloud):
+    if own := cloud.own_secret(other.name):
         return f"PGPASSWORD: ${{{own}:?}}"
     return f"PGPASSWORD: ${{POSTGRES_PASSWORD:?}}, and in {other.name} POSTGRES_PASSWORD: ${{POSTGRES_PASSWORD:?}}"
 
@@ -162,23 +153,20 @@ def _hardened(service: Service, stack: Stack, cloud: CloudServices) -> Iterator[
     image = dockerfile.released(service, stack.root)
     if not isinstance(service.aws, Fargate | Job) or not service.aws.hardened or image is None:
         return
+    found = partial(CloudFinding, "advice", service.name, key="x-aws.hardened")
     does = IMAGES.get(image.name, Writes(()))
     user = str(entry.get("user") or image.user).partition(":")[0]
     if written.get("read_only") is None and (lacking := _unwritable(does.paths, entry)):
         message = f"{image.base} writes to {' and '.join(lacking)}, which is read-only on AWS"
-        yield CloudFinding(
-            "advice", service.name, message, f"tmpfs: [{', '.join(lacking)}], or {OFF}", "x-aws.hardened"
-        )
+        yield found(message, f"tmpfs: [{', '.join(lacking)}], or {OFF}")
     if written.get("cap_drop") is None and user in privileges.ROOT:
         if does.changes_user:
             message = f"{image.base} starts as root and changes to another user, for which it has no capability on AWS"
-            yield CloudFinding(
-                "advice", service.name, message, f"an image that needs no root, or {OFF}", "x-aws.hardened"
-            )
+            yield found(message, f"an image that needs no root, or {OFF}")
         elif image.file:
             message = f"{image.file} has no USER other than root, and root has no capabilities on AWS"
             remedy = f"add USER; read_only: true and cap_drop: [ALL] here show what would fail; or {OFF}"
-            yield CloudFinding("advice", service.name, message, remedy, "x-aws.hardened")
+            yield found(message, remedy)
 
 
 def _unwritable(paths: tuple[str, ...], entry: Mapping[str, Any]) -> list[str]:
@@ -197,12 +185,10 @@ def _unchecked(service: Service, cloud: CloudServices) -> Iterator[CloudFinding]
 
 
 def _given(stack: Stack, cloud: CloudServices, environment: Environment) -> Iterator[CloudFinding]:
-    kinds = secret_values.kinds_of(stack, cloud)
-    for variable in sorted(each for each, kind in kinds.items() if kind == "given"):
-        message = (
-            f"only you can provide it, and a deploy stops without it; {environment.name} was not asked for it here"
-        )
-        yield CloudFinding("advice", variable, message, secrets.put(environment, variable))
+    message = f"only you can provide it, and a deploy stops without it; {environment.name} was not asked for it here"
+    for variable, kind in sorted(secret_values.kinds_of(stack, cloud).items()):
+        if kind == "given":
+            yield CloudFinding("advice", variable, message, secrets.put(environment, variable))
 
 
 def _unprobed(stack: Stack) -> Iterator[CloudFinding]:

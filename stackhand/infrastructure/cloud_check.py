@@ -1,17 +1,22 @@
-"""`./inv check --cloud`: what AWS would refuse or do differently, without an account, credentials or Terraform."""
+"""`./inv check --cloud`: what AWS would refuse or do differently, without an account, credentials or Terraform.
+
+The `validation` rules of terraform/variables.tf are checked as far as they are simple. A rule that says more than is
+understood here is left to `./inv plan`: it is never guessed.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from json import loads
 from typing import Any
+
+import msgspec
 
 from stackhand.cli import console
 from stackhand.cli.failure import Exit, ExitCode, Failure
-from stackhand.infrastructure.check import advice, interfaces, variable_rules
-from stackhand.infrastructure.check.interfaces import InterfaceUse
-from stackhand.infrastructure.plan import plan
-from stackhand.infrastructure.secrets import secrets
+from stackhand.infrastructure import advice, interfaces, plan_warnings, secrets
+from stackhand.infrastructure.interfaces import InterfaceUse
 from stackhand.infrastructure.services import compose, differences, existing, services
 from stackhand.infrastructure.services.findings import CloudFinding
 from stackhand.infrastructure.services.references import Note
@@ -21,7 +26,7 @@ from stackhand.project.compose import composefiles
 from stackhand.project.environments import Environment
 from stackhand.project.stack import probes
 from stackhand.project.stack.model import Stack
-from stackhand.project.stack.probes import Questions
+from stackhand.project.stack.probes import ProbeReport, Questions
 from stackhand.project.stack.xaws import Managed
 from stackhand.system.roots import CONTENT, PROJECT
 
@@ -30,15 +35,29 @@ PLACEHOLDER = "123456789012"
 GLYPHS = {"refused": "failed", "differs": "note", "advice": "warning"}
 RESERVED = re.compile(r"reserved += \[(.*)\]")
 REPEAT = ", then repeat the command"
+VARIABLES = CONTENT / "terraform" / "variables.tf"
+BLOCK = re.compile(r'^variable "(\w+)" \{\n(.*?)^\}', re.MULTILINE | re.DOTALL)
+DEFAULT = re.compile(r"^  default\s+= (.+?)(?:\s+#.*)?$", re.MULTILINE)
+RULE = re.compile(r'^    condition\s+= (.+)\n\s+error_message\s+= (".*")$', re.MULTILINE)
+MATCHES = re.compile(r'can\(regex\(("(?:[^"\\]|\\.)*"), var\.(\w+)\)\)')
+CONTAINS = re.compile(r"contains\((\[.*\]), var\.(\w+)\)")
+COMPARED = re.compile(r'var\.(\w+) (==|!=|<=|>=) (null|true|false|-?\d+|"[^"]*")')
+EQUAL = re.compile(r"\((.+?)\) == \((.+?)\)")
+
+
+class CloudCheck(msgspec.Struct, frozen=True):
+    """The document of `check --cloud --json` (docs/output.md)."""
+
+    environment: str
+    refused: bool
+    findings: list[CloudFinding]
+    compose: list[Note]
+    probe: ProbeReport | None
+    interfaces: dict[str, Any] | None
 
 
 def check(*, cloud: bool, environment: str, json: bool) -> None:
-    """Check the services against an environment's file.
-
-    Args:
-        cloud: that it is asked for; there is no other check of a project.
-        environment: which.
-        json: one document on stdout.
+    """Check the services against an environment's file, as `cloud` asks for: there is no other check of a project.
 
     Raises:
         Exit: AWS would refuse something.
@@ -55,11 +74,13 @@ def check(*, cloud: bool, environment: str, json: bool) -> None:
     stack, findings, noted = _examine(target)
     questions = probes.of_stack(stack) if stack else None
     use = interfaces.of(stack, target) if stack else None
+    refused = any(each.level == "refused" for each in findings)
     if json:
-        console.document({**_document(environment, findings, noted, questions), "interfaces": use and use.to_dict()})
+        probe, taken = questions.report() if questions else None, use.to_dict() if use else None
+        console.document(CloudCheck(environment, refused, findings, noted, probe, taken))
     else:
         _show(environment, findings, noted, questions, use)
-    if any(each.level == "refused" for each in findings):
+    if refused:
         raise Exit(ExitCode.PREFLIGHT)
 
 
@@ -93,13 +114,12 @@ def _failed(subject: str, look: Callable[[], object]) -> list[CloudFinding]:
 def _of_environment(environment: Environment) -> Iterator[CloudFinding]:
     """Yield the values of its file that no AWS and no Terraform takes."""
     file = f"environments/{environment.name}.tfvars"
-    for name, message in variable_rules.violations(environment.variables):
+    for name, message in violations(environment.variables):
         yield CloudFinding("refused", file, message.rstrip("."), f"another {name}")
     for name in ("account_id", "certificate_arn"):
         if PLACEHOLDER in str(environment.variables.get(name) or "") and not environment.emulated:
-            yield CloudFinding(
-                "refused", file, f"{name} has the account of examples, {PLACEHOLDER}", "put your own there"
-            )
+            message = f"{name} has the account of examples, {PLACEHOLDER}"
+            yield CloudFinding("refused", file, message, "put your own there")
     yield from _failed(file, lambda: environments.require_apart(environment))
 
 
@@ -132,24 +152,10 @@ def _database(name: str, environment: dict[str, str]) -> Iterator[CloudFinding]:
 def _of_operation(stack: Stack, environment: Environment) -> Iterator[CloudFinding]:
     use = interfaces.of(stack, environment)
     if use.short:
-        yield CloudFinding(
-            "advice", "network", use.message(), "larger private subnets (vpc_cidr), or a smaller scale.max"
-        )
-    if message := plan.no_recipient(environment):
+        remedy = "larger private subnets (vpc_cidr), or a smaller scale.max"
+        yield CloudFinding("advice", "network", use.message(), remedy)
+    if message := plan_warnings.no_recipient(environment):
         yield CloudFinding("advice", "alarms", message.partition(": ")[2], "put an address there")
-
-
-def _document(
-    environment: str, findings: list[CloudFinding], noted: list[Note], questions: Questions | None
-) -> dict[str, Any]:
-    """Return it as docs/output.md describes it."""
-    return {
-        "environment": environment,
-        "refused": any(each.level == "refused" for each in findings),
-        "findings": findings,
-        "compose": noted,
-        "probe": questions.report() if questions else None,
-    }
 
 
 def _show(
@@ -175,3 +181,70 @@ def _show(
         f"{refused} to fix before a plan" if refused else f"nothing that AWS refuses; next: ./inv plan -e {environment}"
     )
     console.write(f"{environment}: {outcome} (checked without AWS and Terraform)")
+
+
+def violations(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the variables of an environment whose values Terraform would refuse, each with the sentence of its rule."""
+    blocks = BLOCK.findall(VARIABLES.read_text(encoding="utf-8"))
+    values = {name: _literal(match[1]) for name, body in blocks if (match := DEFAULT.search(body))} | dict(given)
+    for name, body in blocks:
+        for condition, message in RULE.findall(body):
+            if holds(condition, values) is False:
+                yield name, loads(message)
+
+
+def holds(condition: str, values: Mapping[str, Any]) -> bool | None:
+    """Return whether a condition holds; None where that is not known."""
+    condition = condition.strip()
+    for operator, decisive in (("||", True), ("&&", False)):
+        if len(parts := _split(condition, operator)) > 1:
+            results = [holds(each, values) for each in parts]
+            return decisive if decisive in results else None if None in results else not decisive
+    if match := EQUAL.fullmatch(condition):
+        both = [holds(each, values) for each in match.groups()]
+        return None if None in both else both[0] == both[1]
+    if condition.startswith("!"):
+        result = holds(condition[1:], values)
+        return None if result is None else not result
+    return _atom(condition, values)
+
+
+def _atom(condition: str, values: Mapping[str, Any]) -> bool | None:
+    if match := MATCHES.fullmatch(condition):
+        value = values.get(match[2])
+        return value is not None and re.search(loads(match[1]), str(value)) is not None
+    if match := CONTAINS.fullmatch(condition):
+        return values.get(match[2]) in loads(match[1])
+    if match := COMPARED.fullmatch(condition):
+        return _compared(values.get(match[1]), match[2], loads(match[3]))
+    value = values.get(condition.removeprefix("var."))
+    return value if isinstance(value, bool) else None
+
+
+def _compared(value: Any, operator: str, literal: Any) -> bool | None:
+    if operator in {"==", "!="}:
+        return bool(value == literal) is (operator == "==")
+    if not isinstance(value, int | float):
+        return None
+    return bool(value <= literal if operator == "<=" else value >= literal)
+
+
+def _split(condition: str, operator: str) -> list[str]:
+    """Return the parts of a condition between an operator that stands in no parentheses and no text."""
+    parts, depth, quoted, start = [], 0, False, 0
+    for position, letter in enumerate(condition):
+        if letter == '"' and condition[position - 1] != "\\":
+            quoted = not quoted
+        elif not quoted:
+            depth += (letter in "([") - (letter in ")]")
+            if depth == 0 and condition.startswith(operator, position):
+                parts.append(condition[start:position])
+                start = position + len(operator)
+    return [*parts, condition[start:]]
+
+
+def _literal(text: str) -> Any:
+    try:
+        return loads(text)
+    except ValueError:  # such as {} over several lines
+        return None

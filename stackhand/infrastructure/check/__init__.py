@@ -1,1 +1,0 @@
-"""What AWS would refuse, without an account."""

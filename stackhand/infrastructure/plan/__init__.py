@@ -1,1 +1,0 @@
-"""What a plan of Terraform changes, and what it costs."""

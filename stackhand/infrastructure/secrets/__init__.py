@@ -1,1 +1,0 @@
-"""Settings and secrets of an environment, in SSM."""
