@@ -5,7 +5,7 @@ from __future__ import annotations
 from stackhand.ansible.action import Action, Result
 from stackhand.ansible.options import Options
 from stackhand.cli.reporter import StepReport
-from stackhand.local import machine
+from stackhand.local import preflight
 from stackhand.system.roots import PROJECT
 
 
@@ -14,4 +14,4 @@ class ActionModule(Action):
 
     def act(self, options: Options, *, check: bool) -> Result:  # noqa: ARG002 - reads only
         """Refuse a machine that cannot run the stack."""
-        return Result(changed=False, step=StepReport("machine", machine.require(PROJECT)))
+        return Result(changed=False, step=StepReport("machine", preflight.machine(PROJECT)))

@@ -6,7 +6,6 @@ from stackhand.ansible import options
 from stackhand.ansible.action import Action, Result
 from stackhand.cli.reporter import StepReport
 from stackhand.local import otherengine
-from stackhand.local.reports import DownReport
 
 
 class ActionModule(Action):
@@ -39,5 +38,5 @@ class ActionModule(Action):
         return Result(
             changed=changed or bool(stopped),
             step=StepReport("down", message + ("; data removed" if volumes else ""), notes=notes),
-            report=DownReport(stopped, volumes and not unknown, unknown),
+            report=otherengine.DownReport(stopped, volumes and not unknown, unknown),
         )

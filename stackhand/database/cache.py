@@ -10,7 +10,7 @@ from typing import Any
 
 from stackhand.cli import console
 from stackhand.database import choice
-from stackhand.local import readiness
+from stackhand.local import status
 from stackhand.local.engines import login
 from stackhand.project import inherited
 
@@ -28,7 +28,7 @@ def shell(*, service: str | None) -> None:
     """
     engine = choice.engine()
     service_named = choice.choose(engine.stack, "cache.shell", service, [choice.CACHE])
-    readiness.require(engine, service_named)
+    status.require(engine, service_named)
     port, password = service_named.port, login.of_cache(service_named)
     if port is None:
         argv, environment = engine.cache_client(service_named)

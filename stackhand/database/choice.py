@@ -10,7 +10,7 @@ from stackhand.database.mongodb import MongoDB
 from stackhand.database.mysql import MySQL
 from stackhand.database.postgres import PostgreSQL
 from stackhand.database.server import Database
-from stackhand.local import engines, readiness
+from stackhand.local import engines, status
 from stackhand.local.engines.engine import Engine
 from stackhand.project import settings
 from stackhand.project.stack import loading
@@ -42,8 +42,8 @@ def database(verb: str, wanted: str | None) -> Database:
     running = engine()
     kinds = [server for server, kind in DATABASES.items() if verb in kind.verbs]
     service = choose(running.stack, verb, wanted, kinds)
-    failure = readiness.refusal(running, service)
-    if failure and not isinstance(failure, readiness.Unhealthy):
+    failure = status.refusal(running, service)
+    if failure and not isinstance(failure, status.Unhealthy):
         raise failure
     chosen = DATABASES[service.server or ""](running, service)
     # A server that is not healthy may let us in all the same, and that is when a snapshot helps most.

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local import engines
-from stackhand.local.engines.status import ServiceStatus
+from stackhand.local.status import services
 from stackhand.project.state import State
 from stackhand.system.roots import PROJECT
 
@@ -32,12 +32,7 @@ LEFT = {
 
 @contextmanager
 def reported(verb: str, done: Callable[[], Sequence[str]] = tuple) -> Iterator[None]:
-    """Turn an interruption of the block into a failure that says what is left of the stack.
-
-    Args:
-        verb: its name.
-        done: returns sentences on what it had done by then.
-    """
+    """Turn an interruption of the block into the `failure` of a verb; `done` returns what it had done by then."""
     try:
         yield
     except KeyboardInterrupt:
@@ -45,12 +40,7 @@ def reported(verb: str, done: Callable[[], Sequence[str]] = tuple) -> Iterator[N
 
 
 def failure(verb: str, done: Sequence[str] = ()) -> Failure:
-    """Return what to say of an interrupted verb.
-
-    Args:
-        verb: its name.
-        done: sentences on what it had done by then.
-    """
+    """Return what to say of an interrupted verb: what it had done by then, in sentences, and what is left running."""
     return Failure(
         f"Interrupted during {verb}.",
         evidence=[*([LEFT[verb]] if verb in LEFT else []), *done, *(_running() if verb in STOPS else [])],
@@ -61,16 +51,11 @@ def failure(verb: str, done: Sequence[str] = ()) -> Failure:
 
 def _running() -> list[str]:
     """Return which services run now and which do not, or why that is not known."""
-    from stackhand.local.status import services
-
     try:
         statuses = services(engines.remembered(State(PROJECT)))
     except Failure as error:
         return [f"the running services are unknown: {error.what}"]
-    running = [each.name for each in statuses if not _ended(each)]
-    stopped = [each.name for each in statuses if _ended(each)]
+    running, stopped = list[str](), list[str]()
+    for each in statuses:
+        (stopped if each.state in {"stopped", "failed"} else running).append(each.name)
     return [f"running now: {', '.join(running) or 'nothing'}", *([f"stopped: {', '.join(stopped)}"] if stopped else [])]
-
-
-def _ended(status: ServiceStatus) -> bool:
-    return status.state in {"stopped", "failed"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from stackhand.cli.failure import Failure
 from stackhand.local import engines
 from stackhand.local.engines.engine import Engine
@@ -12,12 +14,7 @@ from stackhand.project.state import State
 
 
 def notes(engine: Engine, *, copying: bool) -> list[str]:
-    """Return what to say of the other engine's data when the engine changes, in sentences.
-
-    Args:
-        engine: the one that is about to start.
-        copying: whether the database is copied anyway.
-    """
+    """Return what to say of the other engine's data when this one starts; `copying` copies its database anyway."""
     state = engine.state
     before = state.read().engine or engine.name
     other = engines.other(engine.name, state)
@@ -29,35 +26,33 @@ def notes(engine: Engine, *, copying: bool) -> list[str]:
         return [f"{other.name} may have data of this checkout, which could not be checked: {failure.what}"]
     if not volumes:
         return [elsewhere] if elsewhere else []
-    kept = f"{other.name} has data of this checkout that {engine.name} does not use: {_list(volumes)}"
+    kept = f"{other.name} has data of this checkout that {engine.name} does not use: {', '.join(map(str, volumes))}"
     if copying:
         return [kept]
-    own = engine.data()
-    instead = f"{engine.name} continues with its data: {_list(own)}" if own else f"{engine.name} starts with new data"
+    own = ", ".join(map(str, engine.data()))
+    instead = f"{engine.name} continues with its data: {own}" if own else f"{engine.name} starts with new data"
     return [kept, f"{instead}; ./inv up --engine {engine.name} --copy-data copies the database"]
 
 
 @dataclass(frozen=True)
 class Left:
-    """What there is to stop and to remove, on both engines.
-
-    Args:
-        running: whether anything runs.
-        data: what is kept.
-        unknown: a sentence on what could not be looked at.
-    """
+    """What there is to stop and to remove on both engines, with sentences on what could not be looked at."""
 
     running: bool
     data: list[StoredData]
     unknown: list[str]
 
 
-def left(state: State, *, volumes: bool) -> Left:
-    """Return what is left of this checkout on both engines.
+class DownReport(msgspec.Struct, frozen=True):
+    """What the playbook of `down` has stopped, and data of which nobody knows whether it is removed."""
 
-    Args:
-        state: the checkout's.
-        volumes: look for data as well, which takes a while where there is much.
+    stopped: list[str]
+    volumes_removed: bool
+    unknown: list[str]
+
+
+def left(state: State, *, volumes: bool) -> Left:
+    """Return what is left of this checkout on both engines; `volumes` takes a while where there is much data.
 
     Raises:
         Failure: the engine that was used last does not answer.
@@ -79,11 +74,7 @@ def left(state: State, *, volumes: bool) -> Left:
 
 
 def stop(state: State, *, volumes: bool) -> tuple[list[str], list[str], list[str]]:
-    """Stop everything of this checkout on both engines.
-
-    Args:
-        state: the checkout's.
-        volumes: remove the data as well.
+    """Stop everything of this checkout on both engines, and remove the data as well if `volumes`.
 
     Returns:
         The services that ran, a sentence on what could not be looked at, and one on what the engines did not do.
@@ -112,7 +103,3 @@ def give_up(engine: Engine) -> None:
     """Let go of a container engine that is gone, with what it kept, so that it keeps nobody from another engine."""
     if engine.elsewhere():
         engine.give_up_elsewhere()
-
-
-def _list(volumes: list[StoredData]) -> str:
-    return ", ".join(map(str, volumes))

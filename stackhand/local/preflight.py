@@ -1,11 +1,14 @@
-"""Before the start: every port the stack wants is free, or ours already."""
+"""Before the start: the disk has room, every port the stack wants is free or ours already, and no other stack runs."""
 
 from __future__ import annotations
 
+import platform
 import re
 import shlex
+import shutil
 from collections.abc import Iterable, Mapping
 from itertools import combinations
+from pathlib import Path
 
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
@@ -16,11 +19,37 @@ from stackhand.local.engines.compose import volumes
 from stackhand.local.engines.engine import Engine
 from stackhand.project import settings
 from stackhand.project.compose import resolution
-from stackhand.project.stack.model import Port, Stack
+from stackhand.project.stack.model import EVERYWHERE, Port, Stack
 from stackhand.project.state import State
 from stackhand.system import ports as machine_ports
 
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - compared only
+NEEDED_MB = 200
+"""What a new PostgreSQL data folder with its first WAL segments and our logs take, with room to work."""
+
+
+def machine(root: Path) -> str:
+    """Return what this machine has, in words.
+
+    Raises:
+        Failure: it has not enough of it.
+    """
+    free = free_space(root)
+    for place, megabytes in free.items():
+        if megabytes < NEEDED_MB:
+            raise Failure(
+                f"The disk of {place} has {megabytes} MB free, and the stack needs {NEEDED_MB} MB.",
+                next="free space there (old snapshots are in .stackhand/snapshots), then repeat the command",
+                code=ExitCode.PREFLIGHT,
+            )
+    return f"Python {platform.python_version()}, {min(free.values()) / 1000:.1f} GB of disk free"
+
+
+def free_space(root: Path) -> dict[Path, int]:
+    """Return the free space, in MB, of each disk the stack writes to, by a place on it."""
+    data = root / ".stackhand" / "data"
+    lowest = next(path for path in (data / "postgres", data, data.parent, root) if path.exists())
+    places = [root] if lowest.stat().st_dev == root.stat().st_dev else [root, lowest]
+    return {place: shutil.disk_usage(place).free // 1_000_000 for place in places}
 
 
 def ports(engine: Engine, *, free: bool, check: bool) -> dict[str, int]:
@@ -123,14 +152,10 @@ def _wanted(stack: Stack, names: Iterable[str]) -> dict[int, str]:
 
 
 def _collide(one: Port, other: Port) -> bool:
-    if (one.published, one.protocol) != (other.published, other.protocol):
-        return False
     addresses = {one.address, other.address}
-    return (
-        len(addresses) == 1
-        or "" in addresses
-        or (EVERYWHERE in addresses and not any(":" in each for each in addresses))
-    )
+    everywhere = "" in addresses or (EVERYWHERE in addresses and not any(":" in each for each in addresses))
+    same_number = (one.published, one.protocol) == (other.published, other.protocol)
+    return same_number and (len(addresses) == 1 or everywhere)
 
 
 def _taken(engine: Engine, taken: dict[int, str], variables: Mapping[int, str]) -> Failure:

@@ -14,6 +14,7 @@ from stackhand.local import engines
 from stackhand.local.engines import health
 from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.status import ServiceStatus
+from stackhand.local.status import not_running
 from stackhand.project import settings
 from stackhand.project.stack import loading
 from stackhand.project.state import State
@@ -42,8 +43,6 @@ def open_page(services: Sequence[str]) -> None:
     Raises:
         Failure: it has no page, or does not run.
     """
-    from stackhand.local.verbs import not_running
-
     state = State(PROJECT)
     engine = engines.remembered(state)
     if not engine.runs():
@@ -53,12 +52,21 @@ def open_page(services: Sequence[str]) -> None:
     if services and services[0] not in pages:
         raise _no_page(services[0], statuses, pages)
     if not pages:
-        raise _none_at_all(statuses.values())
+        raise Failure(
+            "No running service answers HTTP at a published port.",
+            evidence=[
+                f"{each.name}: {each.state}{f' at {each.address}' if each.address else ''}"
+                for each in statuses.values()
+            ],
+            next="./inv status",
+            code=ExitCode.UNHEALTHY,
+        )
     name = services[0] if services else list(pages)[-1]
     console.write(pages[name])
     if others := [each for each in pages if each != name and not services]:
         console.notify(f"also: {', '.join(f'./inv open {each}' for each in others)}")
-    if _has_browser():
+    # where the user sits, as far as a browser would open there
+    if sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         webbrowser.open(pages[name])
 
 
@@ -91,17 +99,3 @@ def _no_page(name: str, services: Mapping[str, ServiceStatus], pages: Mapping[st
         return Failure(what, next=f"./inv logs {name}", code=ExitCode.UNHEALTHY)
     evidence = [f"known: {', '.join(pages) or 'none'}"]
     return Failure(f"{name!r} serves no page.", evidence=evidence, code=ExitCode.USAGE)
-
-
-def _none_at_all(services: Iterable[ServiceStatus]) -> Failure:
-    return Failure(
-        "No running service answers HTTP at a published port.",
-        evidence=[f"{each.name}: {each.state}{f' at {each.address}' if each.address else ''}" for each in services],
-        next="./inv status",
-        code=ExitCode.UNHEALTHY,
-    )
-
-
-def _has_browser() -> bool:
-    """Whether a browser would open where the user sits."""
-    return sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,22 +1,55 @@
-"""`./inv status`: how the stack is, once or again and again."""
+"""How the services are, what they say, and why one cannot be worked with: `./inv status` and `./inv logs`."""
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
 
-from stackhand.cli import console
+import msgspec
+import psutil
+
+from stackhand.cli import console, loglines
 from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.local import engines
-from stackhand.local.engines.engine import Engine
-from stackhand.local.engines.status import ServiceStatus
-from stackhand.local.reports import StatusReport
+from stackhand.local.engines.engine import Engine, not_here
+from stackhand.local.engines.status import ServiceReport, ServiceStatus
+from stackhand.project.stack.model import Service
 from stackhand.project.state import State
 from stackhand.system import waiting
 from stackhand.system.roots import PROJECT
 
 WATCH_INTERVAL = 1.0
 STYLES = {"healthy": "green", "done": "green", "starting": "yellow", "unhealthy": "bold red", "failed": "bold red"}
+STARTING = ("starting up", "not yet accepting connections", "in recovery mode", "LOADING")
+"""How PostgreSQL and Redis answer who comes too early."""
+FULL = ("too many clients", "connection slots", "max number of clients")
+TAIL = 5
+SCANNED = 100_000
+"""Lines of a log that are looked at for those of a time."""
+
+
+class Unhealthy(Failure):
+    """The service runs, and is not healthy; some of what it is asked for may work all the same."""
+
+
+class StatusReport(msgspec.Struct, frozen=True):
+    """The stack at one moment: the document of `status --json` (docs/output.md).
+
+    Args:
+        engine: None where it was never started.
+        status: healthy, unhealthy or stopped.
+        notes: what could not be checked, and what deserves to be known.
+    """
+
+    stack: str
+    engine: str | None
+    status: str
+    services: list[ServiceReport]
+    notes: list[str]
 
 
 def status(*, json: bool, watch: bool) -> None:
@@ -42,7 +75,7 @@ def status(*, json: bool, watch: bool) -> None:
 
 
 def snapshot() -> StatusReport:
-    """Return the document of `status --json` (docs/output.md)."""
+    """Return how the stack is now."""
     state = State(PROJECT)
     known = state.read()
     engine = engines.remembered(state)
@@ -99,24 +132,19 @@ def overall(services: list[ServiceStatus]) -> str:
 def _show(snapshot: StatusReport) -> None:
     if snapshot.status == "stopped":
         console.write(f"{snapshot.stack} is not running; ./inv up starts it.")
-        _show_notes(snapshot)
-        return
-    console.write(f"{snapshot.stack} on {snapshot.engine}: {snapshot.status}")
-    rows = [
-        [
-            service.name,
-            service.state,
-            " ".join(service.addresses) or "-",
-            _span(service.uptime_seconds),
-            f"{service.answer} ({service.milliseconds} ms)",
+    else:
+        console.write(f"{snapshot.stack} on {snapshot.engine}: {snapshot.status}")
+        rows = [
+            [
+                service.name,
+                service.state,
+                " ".join(service.addresses) or "-",
+                _span(service.uptime_seconds),
+                f"{service.answer} ({service.milliseconds} ms)",
+            ]
+            for service in snapshot.services
         ]
-        for service in snapshot.services
-    ]
-    console.table(rows, ["service", "state", "address", "up", "answer"], STYLES)
-    _show_notes(snapshot)
-
-
-def _show_notes(snapshot: StatusReport) -> None:
+        console.table(rows, ["service", "state", "address", "up", "answer"], STYLES)
     for note in snapshot.notes:
         console.write(f"{console.glyph('note')} {note}")
 
@@ -141,3 +169,96 @@ def _span(seconds: int | None) -> str:
         if seconds >= size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
+
+
+def logs(services: Sequence[str], *, follow: bool, since: str | None, lines: int) -> None:
+    """Show the end of the logs.
+
+    Args:
+        services: whose; all, when empty.
+        follow: go on until interrupted.
+        since: only lines younger than this: 10m, 2h, 1d, or an ISO 8601 time.
+        lines: how many of each service, at most.
+
+    Raises:
+        Failure: a service is not known, or `since` or `lines` cannot be understood.
+    """
+    if lines < 1:
+        raise Failure(f"--lines {lines} shows nothing.", next="use a number from 1", code=ExitCode.USAGE)
+    start = loglines.since_of(since) if since else None
+    engine = engines.remembered(State(PROJECT))
+    known = engine.started()
+    if not known:
+        raise Failure("There are no logs yet.", next="./inv up", code=ExitCode.UNHEALTHY)
+    if unknown := [name for name in services if name not in known]:
+        raise Failure(
+            f"There is no service {unknown[0]!r}.", evidence=[f"known: {', '.join(known)}"], code=ExitCode.USAGE
+        )
+    chosen, count = list(services) or known, SCANNED if start else lines
+    write = loglines.writer(chosen)
+    following = engine.follow(chosen) if follow else ()
+    last = [loglines.since(engine.lines(name, count), start)[-lines:] for name in chosen]
+    for line in itertools.chain(loglines.merged(last), following):
+        write(line.service, line.text)
+
+
+def not_running(state: State) -> Failure:
+    """Return the failure of a verb that needs the stack to run."""
+    name = state.read().name or PROJECT.name
+    return Failure(f"{name} is not running.", next="./inv up", code=ExitCode.UNHEALTHY)
+
+
+def require(engine: Engine, service: Service) -> None:
+    """Return when a service can be used.
+
+    Raises:
+        Failure: it cannot; why, and what to do.
+    """
+    failure = refusal(engine, service)
+    if failure:
+        raise failure
+
+
+def refusal(engine: Engine, service: Service) -> Failure | None:
+    """Return why a service cannot be used; None when it can."""
+    if service.name in engine.unsupported():
+        return not_here(engine, service.name, ExitCode.UNHEALTHY)
+    status = next((each for each in engine.status() if each.name == service.name), None)
+    if status is None or not engine.runs():
+        return not_running(engine.state)
+    if status.healthy:
+        return None
+    if status.state == "starting" or any(words in status.answer for words in STARTING):
+        return _failure(f"{status.name} is starting: {status.answer}.", "./inv status, then repeat the command")
+    if status.state == "unhealthy":
+        return _unhealthy(engine, service, status)
+    what = f"{status.name} is not running" + ("." if status.answer == "not running" else f": {status.answer}.")
+    return _failure(what, "./inv up", *_log(engine, status) if status.state == "failed" else ())
+
+
+def _unhealthy(engine: Engine, service: Service, status: ServiceStatus) -> Unhealthy:
+    what = f"{status.name} is running but unhealthy: {status.answer}."
+    evidence, next_command = _log(engine, status), f"./inv logs {status.name}"
+    if any(words in status.answer for words in FULL):
+        evidence = _clients(service.port or 0)
+        next_command = f"stop what holds its connections, or ./inv restart {status.name}, which closes them all"
+    return Unhealthy(what, evidence=evidence, next=next_command, code=ExitCode.UNHEALTHY)
+
+
+def _failure(what: str, next_command: str, *evidence: str) -> Failure:
+    return Failure(what, evidence=evidence, next=next_command, code=ExitCode.UNHEALTHY)
+
+
+def _log(engine: Engine, status: ServiceStatus) -> list[str]:
+    return [line.text for line in engine.lines(status.name, TAIL)]
+
+
+def _clients(port: int) -> list[str]:
+    """Return which processes of this machine hold connections to a port, as far as we may see them."""
+    counted: Counter[str] = Counter()
+    with suppress(psutil.Error):
+        for each in psutil.net_connections("tcp"):
+            if each.raddr and each.raddr.port == port and each.pid and each.status == psutil.CONN_ESTABLISHED:
+                with suppress(psutil.Error):
+                    counted[f"{psutil.Process(each.pid).name()} (pid {each.pid})"] += 1
+    return [f"{name} holds {number} of its connections" for name, number in counted.most_common(TAIL)]

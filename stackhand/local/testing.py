@@ -15,6 +15,7 @@ from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local import engines, verbs
 from stackhand.local.engines.status import ServiceStatus
+from stackhand.local.status import not_running
 from stackhand.project import settings
 from stackhand.project.stack import loading
 from stackhand.project.stack.model import Stack
@@ -28,10 +29,7 @@ ENDS_WITHIN = 10.0
 
 
 def test(*, up: bool) -> None:
-    """Run the project's tests; their output is what they write.
-
-    Args:
-        up: start the stack first.
+    """Run the project's tests, after a start of the stack if `up`; their output is what they write.
 
     Raises:
         Failure: there is no command, the stack is not running, or the tests failed.
@@ -50,7 +48,7 @@ def test(*, up: bool) -> None:
     state = State(PROJECT)
     engine = engines.remembered(state, stack)
     if not engine.runs():
-        failure = verbs.not_running(state)
+        failure = not_running(state)
         raise Failure(failure.what, next="./inv up, or ./inv test --up", code=failure.code)
     services = engine.status()
     for each in (each for each in services if not each.healthy):

@@ -1,4 +1,4 @@
-"""The verbs that act on the stack of this machine: up, down, restart."""
+"""The verbs that act on the stack of this machine: up, down, restart, and run JOB."""
 
 from __future__ import annotations
 
@@ -12,17 +12,27 @@ import msgspec
 from stackhand import redaction
 from stackhand.ansible import playbook
 from stackhand.cli import console
-from stackhand.cli.console import confirm
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.cli.loglines import writer
 from stackhand.cli.reporter import Reporter
 from stackhand.local import engines, interruption, otherengine, verification
-from stackhand.local.engines.engine import Engine
-from stackhand.local.reports import DownReport, UpDocument, UpReport
+from stackhand.local.engines.engine import not_here
+from stackhand.local.otherengine import DownReport
+from stackhand.local.status import not_running
+from stackhand.local.verification import UpReport
 from stackhand.project import settings
 from stackhand.project.hooks import HookFacts, Hooks
 from stackhand.project.stack import loading
+from stackhand.project.stack.model import Stack
 from stackhand.project.state import State
 from stackhand.system.roots import PROJECT
+
+
+class UpDocument(UpReport, frozen=True):
+    """The document of `up --json` (docs/output.md): also whether the verb changed anything, and the seconds it took."""
+
+    changed: bool
+    seconds: float
 
 
 def up(*, engine: str, free_ports: bool, copy_data: bool, timeout: float, json: bool, skip_hooks: bool) -> None:
@@ -76,12 +86,7 @@ def _play(name: str, variables: Mapping[str, object], stream: IO[str], lock: int
 
 
 def down(*, volumes: bool, yes: bool) -> None:
-    """Stop the stack.
-
-    Args:
-        volumes: remove its data as well.
-        yes: do not ask for the stack's name first.
-    """
+    """Stop the stack; `volumes` removes its data as well, once its name was typed, or with `yes` without asking."""
     state = State(PROJECT)
     with state.lock("./inv down", 60.0, console.notify) as lock:
         left = otherengine.left(state, volumes=volumes)
@@ -93,7 +98,7 @@ def down(*, volumes: bool, yes: bool) -> None:
         if volumes and not yes:
             lost = ", ".join(map(str, left.data)) or "there is none yet"
             unasked = (each.rstrip(".") for each in left.unknown)
-            confirm("; ".join([f"This removes the data of {name}: {lost}", *unasked]), name)
+            console.confirm("; ".join([f"This removes the data of {name}: {lost}", *unasked]), name)
         outcome = _play("down", {"stack_volumes": volumes}, sys.stdout, lock)
     console.write(f"{name} is down ({outcome.seconds:.1f} s){'' if volumes else '; its data is kept'}")
     if volumes and (unknown := outcome.document(DownReport).unknown):
@@ -112,33 +117,54 @@ def restart(*, services: Sequence[str]) -> None:
         engine = engines.remembered(state, stack)
         wished = {stack.service(each).name for each in services}
         if unable := [name for name in engine.unsupported() if name in wished]:
-            raise Failure(
-                f"{unable[0]} does not run on this engine: it has no x-embedded.",
-                next=f"add x-embedded in {stack.file}, or ./inv up --engine compose",
-                code=ExitCode.USAGE,
-            )
+            raise not_here(engine, unable[0])
         names = [name for name in engine.services() if not wished or name in wished]
         if not engine.runs():
             raise not_running(state)
         redaction.remember()
+        reporter = Reporter(sys.stdout)
         with interruption.reported("restart"):
-            _restart(engine, names)
+            reporter.task(f"Restart {', '.join(names)}")
+            try:
+                for started in engine.restart(names, 120.0):
+                    reporter.step(started.step(), changed=True)
+            finally:
+                reporter.stop()
 
 
-def _restart(engine: Engine, names: Sequence[str]) -> None:
-    reporter = Reporter(sys.stdout)
-    reporter.task(f"Restart {', '.join(names)}")
+def run(name: str) -> None:
+    """Run a job beside the stack, show what it says, and tell its exit code.
+
+    Raises:
+        Failure: there is no such job, the stack does not run, or the job's exit code is not 0.
+    """
+    state = State(PROJECT)
+    stack = loading.load(PROJECT, settings.load(PROJECT).values)
+    _require_job(stack, name)
+    engine = engines.remembered(state, stack)
+    if not engine.runs():
+        raise not_running(state)
+    write, began = writer([name]), time.monotonic()
     try:
-        for started in engine.restart(names, 120.0):
-            reporter.step(started.step(), changed=True)
-    finally:
-        reporter.stop()
+        code = engine.run_job(engine.stack.services[name], lambda line: write(name, line))
+    except KeyboardInterrupt:
+        again = f"./inv run {name} to start again"
+        raise Failure(f"Interrupted; {name} was stopped.", next=again, code=ExitCode.INTERRUPTED) from None
+    if code != 0:
+        raise Failure(f"{name} ended with exit code {code}.", next=f"fix it, then ./inv run {name}")
+    console.write(f"{name}: exit code 0 ({time.monotonic() - began:.1f} s)")
 
 
-def not_running(state: State) -> Failure:
-    """Return the failure of a verb that needs the stack to run."""
-    name = state.read().name or PROJECT.name
-    return Failure(f"{name} is not running.", next="./inv up", code=ExitCode.UNHEALTHY)
+def _require_job(stack: Stack, name: str) -> None:
+    service = stack.service(name)
+    if service.kind != "job":
+        jobs = [each.name for each in stack.services.values() if each.kind == "job"]
+        raise Failure(
+            f"{name} is of kind {service.kind}, and run starts jobs.",
+            evidence=[f"jobs: {', '.join(jobs) or 'none'}"],
+            next="docs/architecture.md says what makes a service a job",
+            code=ExitCode.USAGE,
+        )
 
 
 def _already_up(state: State, requested: str) -> UpReport | None:

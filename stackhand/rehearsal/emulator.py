@@ -25,7 +25,7 @@ from stackhand.cli import packages
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
 from stackhand.containers import docker
-from stackhand.local.engines.embedded.supervisor.launch import birth
+from stackhand.local.engines.embedded.launch import birth
 from stackhand.project import hooks, inherited
 from stackhand.rehearsal import address
 from stackhand.system import http, waiting

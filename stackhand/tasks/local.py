@@ -68,7 +68,7 @@ def status(c: Context, json: bool = False, watch: bool = False) -> None:
 )
 def logs(c: Context, service: Sequence[str], follow: bool = False, since: str = "", lines: int = 100) -> None:
     """Show service logs."""
-    from stackhand.local import logs as module
+    from stackhand.local import status as module
 
     module.logs(service, follow=follow, since=since, lines=lines)
 
@@ -94,9 +94,9 @@ def run(c: Context, job: str, environment: str = "") -> None:
 
         released.run(job, environment=environment)
     else:
-        from stackhand.local import jobs
+        from stackhand.local import verbs as local
 
-        jobs.run(job)
+        local.run(job)
 
 
 @task(help={"service": "the service whose environment to use"})
@@ -118,7 +118,7 @@ def open(c: Context, service: Sequence[str]) -> None:
 @task(help={"json": "one JSON document on stdout"})
 def doctor(c: Context, json: bool = False) -> None:
     """Diagnose problems with the stack and suggest fixes."""
-    from stackhand.local.doctor import doctor as module
+    from stackhand.local import doctor as module
 
     module.doctor(json=json)
 
@@ -126,7 +126,7 @@ def doctor(c: Context, json: bool = False) -> None:
 @task
 def support(c: Context) -> None:
     """Create a support bundle; known secrets are redacted."""
-    from stackhand.local.doctor import support as module
+    from stackhand.local import support as module
 
     module.support()
 

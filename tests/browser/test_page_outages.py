@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from stackhand.local.engines.embedded.supervisor.supervisor import Supervisor
+from stackhand.local.engines.embedded.supervisor import Supervisor
 from stackhand.project.state import State
 from tests.browser.conftest import SOON, accessible, green, keep, summary
 from tests.checkout import Checkout, eventually

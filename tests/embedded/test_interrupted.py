@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from stackhand.local.engines.embedded.supervisor.supervisor import Supervisor
+from stackhand.local.engines.embedded.supervisor import Supervisor
 from stackhand.project.state import State
 from tests.checkout import Checkout, eventually
 

@@ -161,7 +161,7 @@ def test_a_state_folder_that_cannot_be_made_is_told() -> None:
 
 def test_unexpected_error_in_a_step_is_reported_as_bug(checkout: Checkout) -> None:
     action = "plugins/action/environment_machine.py"
-    checkout.edit(action, "machine.require(PROJECT)", "str(1 // 0)")
+    checkout.edit(action, "preflight.machine(PROJECT)", "str(1 // 0)")
     said = checkout.inv("up", check=False)
     assert said.code == 1
     assert "This is a bug in Stackhand: environment_machine raised ZeroDivisionError" in said.err

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from stackhand.cli.failure import Failure
-from stackhand.local.doctor import checks, doctor
-from stackhand.local.doctor.checks import Check
+from stackhand.local import checks, doctor
+from stackhand.local.checks import Check
 
 
 def test_hanging_or_failing_check_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,13 +16,12 @@ from typing import Any
 import pytest
 
 from stackhand.cli.failure import Failure
-from stackhand.local.engines.embedded import gate, parallel
+from stackhand.local.engines.embedded import gate, launch, processes
 from stackhand.local.engines.embedded.accounts import Account
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
+from stackhand.local.engines.embedded.processes import Supervised
 from stackhand.local.engines.embedded.servers import Program
-from stackhand.local.engines.embedded.supervisor import launch, processes
-from stackhand.local.engines.embedded.supervisor.processes import Supervised
-from stackhand.local.engines.embedded.supervisor.supervisor import Supervisor
+from stackhand.local.engines.embedded.supervisor import Supervisor
 from stackhand.project.memory import HealthQuestion, Memory
 from stackhand.project.state import State
 
@@ -93,7 +92,7 @@ def test_a_worker_that_does_not_stay_up_is_told_with_its_log(tmp_path: Path, the
 
 
 def test_a_worker_that_has_run_for_long_is_not_waited_for(tmp_path: Path) -> None:
-    runs = iter([Supervised("RUNNING", os.getppid())])
+    runs = iter([Supervised("RUNNING", 1)])  # the oldest process of any machine
     supervisor, server, log = waits(tmp_path, runs)
     gate.stay_up(supervisor, [(server, server.program(), log)])
 
@@ -180,7 +179,7 @@ def test_what_does_not_depend_on_each_other_starts_at_the_same_time() -> None:
         time.sleep(0.05 if name == "db" else 0.15)
         return name
 
-    assert list(parallel.run(needs, str, start)) == ["db", "cache", "api", "web"]
+    assert list(gate.in_order(needs, str, start)) == ["db", "cache", "api", "web"]
     assert order == ["cache", "db", "api", "web"]  # the API while the cache was starting
 
 
@@ -196,7 +195,7 @@ def test_a_service_that_fails_ends_the_wait_for_the_others_at_once() -> None:
 
     began = time.monotonic()
     with pytest.raises(Failure, match="db stopped"):
-        list(parallel.run({"db": [], "cache": [], "web": ["db"]}, str, start))
+        list(gate.in_order({"db": [], "cache": [], "web": ["db"]}, str, start))
     assert left.is_set()
     assert time.monotonic() - began < 5
 

@@ -64,10 +64,10 @@ REACHES = {
 
 WHOLE_SHELL = {
     "stackhand/development/verbs.py": "a developer's own tools",
-    "stackhand/local/engines/embedded/supervisor/launch.py": "ps, which reads nothing of it",
+    "stackhand/local/engines/embedded/launch.py": "ps, which reads nothing of it",
     "stackhand/cli/packages.py": "inv, which has a list of its own",
     "stackhand/system/ports.py": "lsof, which reads nothing of it",
-    "stackhand/local/engines/embedded/supervisor/supervisor.py": "launch.py, whose environment is complete",
+    "stackhand/local/engines/embedded/supervisor.py": "launch.py, whose environment is complete",
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stackhand.local.engines.embedded import known
-from stackhand.local.engines.embedded.site import Site
+from stackhand.local.engines.embedded.servers.nginx import Site
 from stackhand.project.memory import Memory
 from stackhand.project.stack import loading, model
 from stackhand.project.state import State

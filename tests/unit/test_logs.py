@@ -10,7 +10,6 @@ import pytest
 
 from stackhand.cli import loglines
 from stackhand.cli.failure import Failure
-from stackhand.local import logs
 
 NOON = datetime(2026, 1, 31, 12, 0, 0, 500_000, tzinfo=UTC)
 
@@ -54,7 +53,7 @@ def test_logs_are_merged_in_the_order_of_time() -> None:
 
 def test_since_wants_a_span_or_a_time() -> None:
     with pytest.raises(Failure, match="--since 'yesterday' is not a time"):
-        logs.since_of("yesterday")
+        loglines.since_of("yesterday")
 
 
 @pytest.mark.parametrize(
@@ -72,14 +71,14 @@ def test_a_time_of_the_hour_that_comes_twice_misses_no_line(
     with monkeypatch.context() as zone:
         zone.setenv("TZ", "Europe/Berlin")
         time.tzset()
-        found = logs.since_of(text).astimezone(UTC)
+        found = loglines.since_of(text).astimezone(UTC)
     time.tzset()
     assert f"{found:%H:%M}" == utc
 
 
 def test_a_span_longer_than_all_time_is_no_time() -> None:
     with pytest.raises(Failure, match="--since '99999999999d' is not a time"):
-        logs.since_of("99999999999d")
+        loglines.since_of("99999999999d")
 
 
 def test_a_follower_sees_what_is_added_and_what_comes_after_a_rotation(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from stackhand.cli.failure import Failure
-from stackhand.local.engines.embedded.supervisor import launch
+from stackhand.local.engines.embedded import launch
 from stackhand.project import ownership
 from tests import accounts
 from tests.checkout import ROOT

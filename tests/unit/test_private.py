@@ -17,9 +17,9 @@ import pytest
 from stackhand.cli import console
 from stackhand.cli.failure import Failure
 from stackhand.local.engines import login
+from stackhand.local.engines.embedded import launch, processes
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
-from stackhand.local.engines.embedded.supervisor import launch, processes
-from stackhand.local.engines.embedded.supervisor.supervisor import Supervisor, SupervisorUnavailable
+from stackhand.local.engines.embedded.supervisor import Supervisor, SupervisorUnavailable
 from stackhand.project import ownership
 from stackhand.project.memory import Memory
 from stackhand.project.stack import loading

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from stackhand.local.engines.embedded.supervisor import launch, processes
-from stackhand.local.engines.embedded.supervisor.launch import birth
+from stackhand.local.engines.embedded import launch, processes
+from stackhand.local.engines.embedded.launch import birth
 from tests import accounts
 from tests.checkout import ROOT, eventually
 
@@ -109,8 +109,8 @@ time.sleep(60)
 """
 PORTS = """
 import sys
-from stackhand.local.engines.embedded.supervisor import processes
-print(processes.listening_by_pid({int(sys.argv[1])}))
+from stackhand.local.engines.embedded import processes
+print(processes.listening({int(sys.argv[1])}))
 """
 CONTAINER = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from stackhand.cli.loglines import Line
-from stackhand.local import readiness
+from stackhand.local import status
 from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.status import ServiceStatus
 from stackhand.project.memory import Memory
@@ -25,7 +25,7 @@ def refusal(state: str, answer: str, *, unsupported: tuple[str, ...] = (), runs:
         lines=lambda name, _: [Line(name, "its last line", None)],
         state=SimpleNamespace(read=lambda: Memory(name="shop")),
     )
-    return readiness.refusal(cast("Engine", engine), cast("Service", SimpleNamespace(name="postgres", port=1)))
+    return status.refusal(cast("Engine", engine), cast("Service", SimpleNamespace(name="postgres", port=1)))
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.reporter import Reporter
 from stackhand.infrastructure.terraform import working_directory
 from stackhand.infrastructure.terraform.terraform import Terraform
-from stackhand.local.engines.embedded.supervisor.launch import birth
+from stackhand.local.engines.embedded.launch import birth
 from stackhand.project import environments
 from stackhand.project.environments import Environment
 from stackhand.project.stack import loading

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stackhand.local.doctor import support
+from stackhand.local import support
 from stackhand.project.state import State
 from stackhand.redaction import Redactor
 

@@ -21,11 +21,11 @@ from stackhand.containers import docker
 from stackhand.local import status
 from stackhand.local.engines import health
 from stackhand.local.engines.compose.engine import Compose
+from stackhand.local.engines.embedded import processes
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
 from stackhand.local.engines.embedded.existing import SILENT
+from stackhand.local.engines.embedded.launch import birth
 from stackhand.local.engines.embedded.servers import Program
-from stackhand.local.engines.embedded.supervisor import processes
-from stackhand.local.engines.embedded.supervisor.launch import birth
 from stackhand.project.memory import HealthQuestion, Memory
 from stackhand.project.state import State
 from stackhand.system import waiting

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stackhand.local.engines.embedded.servers import upstream
+from stackhand.local.engines.embedded.servers import nginx
 from tests.checkout import ROOT
 
 TEMPLATE = "<${HOSTS}>\n<${TRUST}>\n<${RESOLVER}>\n<${API_UPSTREAM}>\n"
@@ -61,15 +61,15 @@ def filled(folder: Path, **environment: str) -> list[str]:
 def test_the_names_that_are_allowed_are_those_and_no_others(
     tmp_path: Path, allowed: str, good: list[str], bad: list[str]
 ) -> None:
-    pattern = upstream.hosts(allowed)
+    pattern = nginx.hosts(allowed)
     assert filled(tmp_path, ALLOWED_HOSTS=allowed)[0] == pattern
     python = re.sub(r"\\Q(.*?)\\E", lambda found: re.escape(found[1]), pattern)  # which PCRE knows, and Python does not
     assert [name for name in [*good, *bad] if name and re.fullmatch(f"({python})", name)] == good
 
 
 def test_the_first_name_server_is_asked(tmp_path: Path) -> None:
-    assert filled(tmp_path)[2] == upstream.resolver(tmp_path / "resolv.conf") == "resolver [fd00::53] valid=5s;"
-    assert upstream.resolver(tmp_path / "none") == ""
+    assert filled(tmp_path)[2] == nginx.resolver(tmp_path / "resolv.conf") == "resolver [fd00::53] valid=5s;"
+    assert nginx.resolver(tmp_path / "none") == ""
 
 
 @pytest.mark.parametrize(
@@ -101,4 +101,4 @@ def test_only_plain_http_goes_unverified(tmp_path: Path) -> None:
     trust = 'proxy_ssl_verify on; proxy_ssl_trusted_certificate "{}";'
     assert filled(tmp_path, API_UPSTREAM="https://api.example")[1] == trust.format(system)
     assert filled(tmp_path, API_UPSTREAM="https://api.example", API_CA=str(own))[1] == trust.format(own)
-    assert upstream.authorities((str(tmp_path / "none"), str(system))) == system
+    assert nginx.authorities((str(tmp_path / "none"), str(system))) == system

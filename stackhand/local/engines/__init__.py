@@ -14,12 +14,7 @@ NAMES = ("compose", "embedded")
 
 @dataclass(frozen=True)
 class Choice:
-    """The engine that was chosen, and why, in words that follow its name.
-
-    Args:
-        name: compose or embedded.
-        reason: why.
-    """
+    """The engine that was chosen, by its name, and why, in words that follow that."""
 
     name: str
     reason: str

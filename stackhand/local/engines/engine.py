@@ -62,11 +62,8 @@ class Engine(ABC):
 
     def unsupported(self) -> list[str]:
         """Return the current services that cannot run on this engine."""
-        return [
-            each.name
-            for each in self.stack.services.values()
-            if each.name not in self.services() and not each.scheduled
-        ]
+        here = self.services()
+        return [each.name for each in self.stack.services.values() if each.name not in here and not each.scheduled]
 
     def advice(self, name: str) -> str:  # noqa: ARG002 - for an engine that needs to be told something
         """Return what to add to a service that does not run on this engine, so that it does."""
@@ -165,10 +162,7 @@ class Engine(ABC):
 
     @abstractmethod
     def prepare(self, progress: Callable[[str], None]) -> tuple[bool, list[str]]:
-        """Have what the services need before they start, and stop what is no longer wanted.
-
-        Args:
-            progress: told how far it is.
+        """Have what the services need before they start, and stop what is no longer wanted; tell how far it is.
 
         Returns:
             Whether anything was done, and a sentence on each thing worth knowing.
@@ -180,11 +174,7 @@ class Engine(ABC):
 
     @abstractmethod
     def down(self, *, volumes: bool) -> list[str]:
-        """Stop everything of this checkout, and return the services that ran.
-
-        Args:
-            volumes: remove the data as well.
-        """
+        """Stop everything of this checkout, remove the data as well if `volumes`, and return the services that ran."""
 
     @abstractmethod
     def data(self) -> list[StoredData]:
@@ -196,16 +186,7 @@ class Engine(ABC):
 
     @abstractmethod
     def start_only(self, service: Service, progress: Callable[[str], None]) -> None:
-        """Start the database and nothing else, and wait until the settings open it.
-
-        Args:
-            service: the database.
-            progress: told how far it is.
-        """
-
-    def environment(self) -> dict[str, str]:
-        """Return what Compose needs to know beyond `.env`; no secret."""
-        return {}
+        """Start the database and nothing else, tell how far it is, and wait until the settings open it."""
 
     @abstractmethod
     def client(
@@ -222,12 +203,7 @@ class Engine(ABC):
         """
 
     def execute(self, service: Service, *flags: str, interactive: bool = False) -> list[str]:  # noqa: ARG002
-        """Return the beginning of a command that runs in a service's container.
-
-        Args:
-            service: whose container.
-            flags: of `docker exec`.
-            interactive: whether a person may type into it.
+        """Return the beginning of a command that runs in a service's container, with these flags of `docker exec`.
 
         Raises:
             Failure: it does not run, or in no container.
@@ -254,3 +230,12 @@ class Engine(ABC):
     @abstractmethod
     def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
         """Return the command, environment and folder of a shell that stands where a service does."""
+
+
+def not_here(engine: Engine, service: str, code: ExitCode = ExitCode.USAGE) -> Failure:
+    """Return the failure of a verb on a service that does not run on an engine."""
+    return Failure(
+        f"{service} does not run on this engine: it has no x-embedded.",
+        next=f"add x-embedded in {engine.stack.file}, or ./inv up --engine compose",
+        code=code,
+    )

@@ -120,7 +120,6 @@ def _postgres(question: HealthQuestion) -> Answer:
     words = ("user", question.user, "database", question.database)
     payload = b"".join(word.encode() + b"\0" for word in words) + b"\0"
     with socket.create_connection((question.host, question.port), timeout=ANSWER_WITHIN) as connection:
-        connection.settimeout(ANSWER_WITHIN)
         connection.sendall(struct.pack("!ii", 8 + len(payload), PROTOCOL_3) + payload)
         answer = connection.recv(1024)
     if answer[:1] == b"R":
@@ -132,7 +131,6 @@ def _postgres(question: HealthQuestion) -> Answer:
 def _redis(question: HealthQuestion) -> Answer:
     secret = question.password.encode()
     with socket.create_connection((question.host, question.port), timeout=ANSWER_WITHIN) as connection:
-        connection.settimeout(ANSWER_WITHIN)
         login = b"*2\r\n$4\r\nAUTH\r\n$%d\r\n%s\r\n" % (len(secret), secret) if secret else b""
         connection.sendall(login + b"*1\r\n$4\r\nPING\r\n")
         answer = b""

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from stackhand.project.stack.model import Service
 from stackhand.project.state import State
 
@@ -26,15 +28,20 @@ REFUSALS = {
 
 @dataclass(frozen=True)
 class Login:
-    """As whom to connect.
-
-    Args:
-        user: the role.
-        password: never printed.
-    """
+    """As whom to connect: a role, and its password, which is never printed."""
 
     user: str
     password: str = field(repr=False)
+
+
+class _Ownership(msgspec.Struct):
+    """What a role and a database are, as OWNERSHIP tells it."""
+
+    bootstrap: bool
+    superuser: bool
+    owned: bool
+    self_grant: bool
+    others: list[str]
 
 
 OF_THE_IMAGE = "SUPERUSER"
@@ -48,8 +55,8 @@ SELECT rolname FROM pg_roles AS r WHERE rolname !~ '^pg_' AND rolname !~ '^stack
     AND NOT (pg_has_role({0}, oid, 'USAGE') AND pg_has_role({0}, oid, 'USAGE WITH ADMIN OPTION')) ORDER BY rolname
 """
 OWNERSHIP = f"""
-SELECT jsonb_build_object('bootstrap', r.oid = {BOOTSTRAP_OID}, 'super', rolsuper, 'owned', datdba <> {BOOTSTRAP_OID},
-    'self_grant', {SELF_GRANT!r} = ANY (coalesce(rolconfig, '{{{{}}}}')),
+SELECT jsonb_build_object('bootstrap', r.oid = {BOOTSTRAP_OID}, 'superuser', rolsuper,
+    'owned', datdba <> {BOOTSTRAP_OID}, 'self_grant', {SELF_GRANT!r} = ANY (coalesce(rolconfig, '{{{{}}}}')),
     'others', coalesce((SELECT jsonb_agg(rolname) FROM ({{2}}) AS others), '[]'))::text
 FROM pg_roles AS r, pg_database WHERE rolname = {{0}} AND datname = {{1}}
 """
@@ -103,7 +110,7 @@ WEAKEN = "ALTER ROLE … NOSUPERUSER, ALTER FUNCTION … SECURITY INVOKER, unles
 
 def powers(answer: str) -> list[str]:
     """Return a sentence on the superusers that are not the server's own, and on functions that run as one."""
-    names = json.loads(answer)
+    names = msgspec.json.decode(answer, type=dict[str, list[str]])
     users, functions = ", ".join(names["superusers"]), ", ".join(names["functions"])
     return [
         *([f"superusers besides the server's own: {users}"] if users else []),
@@ -113,8 +120,7 @@ def powers(answer: str) -> list[str]:
 
 def own_settings(login: Login | None) -> str:
     """Return the options of a session (PGOPTIONS): they count for more than what a database or a role is set to."""
-    settings = UNTRIGGERED if login == SUPERUSER else CALM
-    return words(settings)
+    return words(UNTRIGGERED if login == SUPERUSER else CALM)
 
 
 def words(settings: Mapping[str, str]) -> str:
@@ -223,19 +229,19 @@ def own(service: Service, query: Callable[..., Any]) -> list[str]:
     user, _, database = wanted(service)
     role = identifier(user)
     known = _ownership(user, database, query)
-    if known["bootstrap"]:
+    if known.bootstrap:
         return []  # it is what initdb made, and cannot be less
     query(DISARM)
     done, statements = [], []
-    if known["super"]:
+    if known.superuser:
         query(f"ALTER ROLE {role} {OF_AN_OWNER}")
         done.append(demoted(service))
         known = _ownership(user, database, query)  # who was a superuser had every right that it lacks now
-    if not known["self_grant"]:
+    if not known.self_grant:
         statements.append(f"ALTER ROLE {role} SET createrole_self_grant TO 'set, inherit'")
-    if not known["owned"]:
+    if not known.owned:
         statements.append(f"ALTER DATABASE {identifier(database)} OWNER TO {role}")
-    others = [identifier(name) for name in known["others"]]
+    others = [identifier(name) for name in known.others]
     # all of them first, or there would be a circle where places were changed
     statements += [f"REVOKE {role} FROM {name}" for name in others]
     statements += [f"GRANT {name} TO {role} WITH ADMIN OPTION" for name in others]
@@ -243,14 +249,14 @@ def own(service: Service, query: Callable[..., Any]) -> list[str]:
         query("; ".join(statements))
     ((left,),) = query(POWERS)
     done += [f"{service.name}: {each}: {WEAKEN}" for each in powers(left)]
-    return [*done, *([f"{service.name}: {user} may do what {', '.join(known['others'])} may"] if others else [])]
+    return [*done, *([f"{service.name}: {user} may do what {', '.join(known.others)} may"] if others else [])]
 
 
-def _ownership(user: str, database: str, query: Callable[..., Any]) -> dict[str, Any]:
+def _ownership(user: str, database: str, query: Callable[..., Any]) -> _Ownership:
     from pg8000.native import literal
 
-    ((ownership,),) = query(OWNERSHIP.format(literal(user), literal(database), OTHERS.format(literal(user))))
-    return dict(json.loads(ownership))
+    ((answer,),) = query(OWNERSHIP.format(literal(user), literal(database), OTHERS.format(literal(user))))
+    return msgspec.json.decode(answer, type=_Ownership)
 
 
 def demotion(service: Service) -> str:

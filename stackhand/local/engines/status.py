@@ -6,11 +6,11 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import msgspec
 import psutil
 
 from stackhand.cli.reporter import StepReport
 from stackhand.local.engines.health import ANSWER_WITHIN
-from stackhand.local.reports import PortReport, ServiceReport
 from stackhand.project.stack.model import EVERYWHERE, Port
 
 HEALTHY = {"healthy", "done"}
@@ -23,6 +23,30 @@ def halted(pid: int) -> str:
     except psutil.Error:
         return ""
     return f"its process is stopped by a signal; kill -CONT {pid} resumes it" if stopped else ""
+
+
+class PortReport(msgspec.Struct, frozen=True):
+    """A port of this machine, or of all its interfaces, and the container's behind it."""
+
+    address: str
+    port: int | None
+    target: int
+    protocol: str
+
+
+class ServiceReport(msgspec.Struct, frozen=True):
+    """A service at one moment, as `up --json` and `status --json` have it (docs/output.md): see `ServiceStatus`."""
+
+    name: str
+    state: str
+    answer: str
+    milliseconds: int
+    address: str
+    addresses: list[str]
+    ports: list[int]
+    published: list[PortReport]
+    pid: int | None
+    uptime_seconds: int | None
 
 
 @dataclass(frozen=True)
@@ -77,7 +101,7 @@ class ServiceStatus:
         return self.state in HEALTHY
 
     def report(self) -> ServiceReport:
-        """Return the service as docs/output.md describes it."""
+        """Return the service as the documents have it."""
         return ServiceReport(
             self.name,
             self.state,

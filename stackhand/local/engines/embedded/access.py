@@ -7,12 +7,11 @@ import subprocess
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from stackhand.cli.failure import ExitCode, Failure
-from stackhand.local.engines.embedded.existing import ExistingPrograms, server
-from stackhand.local.engines.embedded.servers import Program, Server
+from stackhand.local.engines.embedded.existing import ExistingPrograms
+from stackhand.local.engines.embedded.servers import Program, Server, server_for
 from stackhand.local.engines.embedded.servers.base import no_port
 from stackhand.local.engines.embedded.servers.postgres import Postgres
-from stackhand.local.engines.engine import CONNECT_WITHIN
+from stackhand.local.engines.engine import CONNECT_WITHIN, not_here
 from stackhand.local.engines.login import Login, own_settings
 from stackhand.project import inherited
 from stackhand.project.stack.model import Service
@@ -23,13 +22,7 @@ class ProgramAccess(ExistingPrograms):
     """Runs programs beside a checkout's services; see `Engine` for the surface."""
 
     def client(
-        self,
-        service: Service,
-        tool: str,
-        database: str,
-        *,
-        login: Login | None = None,
-        interactive: bool = False,
+        self, service: Service, tool: str, database: str, *, login: Login | None = None, interactive: bool = False
     ) -> tuple[list[str], dict[str, str]]:
         """Return how to run one of PostgreSQL's programs against a service; see `Engine.client`."""
         postgres = self._server(service)
@@ -107,10 +100,7 @@ class ProgramAccess(ExistingPrograms):
         return [chosen], environment, program.directory
 
     def _server(self, service: Service) -> Server:
-        if not self.stack.services[service.name].embedded:
-            raise Failure(
-                f"{service.name} does not run on this engine: it has no x-embedded.",
-                next=f"add x-embedded in {self.stack.file}, or ./inv up --engine compose",
-                code=ExitCode.USAGE,
-            )
-        return server(self.stack.services[service.name], self.stack, self.state)
+        current = self.stack.services[service.name]
+        if not current.embedded:
+            raise not_here(self, service.name)
+        return server_for(current, self.stack, self.state)

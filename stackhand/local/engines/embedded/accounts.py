@@ -21,12 +21,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.local.engines.embedded.supervisor import enter
+from stackhand.local.engines.embedded import enter
 from stackhand.project import inherited, ownership
 from stackhand.system import program
 
@@ -56,10 +57,6 @@ class Account:
     prefix: tuple[str, ...] = ()
     blocked: str = ""
 
-    def run(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        """Run a program as this account and return what it said."""
-        return _output([*self.prefix, *argv], **self.arguments())
-
     def arguments(self) -> dict[str, Any]:
         """Return how `subprocess.Popen` takes it on; nothing where the prefix does."""
         return {} if self.prefix else {"user": self.uid, "group": self.gid, "extra_groups": []}
@@ -67,7 +64,9 @@ class Account:
 
 def run(account: Account | None, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Run a program as `account`, or as ourselves when that is None, and return what it said."""
-    return account.run(argv) if account else _output(argv)
+    prefix, become = (account.prefix, account.arguments()) if account else ((), {})
+    environment = inherited.environment("server", LANG="C.UTF-8")
+    return program.run([*prefix, *argv], environment=environment, folder="/", account=become, merge=True)
 
 
 def choose(data: Path, needed: Iterable[Path], number: int | None = None) -> Account | None:
@@ -91,12 +90,9 @@ def choose(data: Path, needed: Iterable[Path], number: int | None = None) -> Acc
 
 
 def numbers(root: Path, data: Path, services: Iterable[str]) -> dict[str, int]:
-    """Return a number for the account of each service: the same at each call, and none twice.
+    """Return a number for the account of each service of a checkout: the same at each call, and none twice.
 
-    Args:
-        root: the checkout.
-        data: the folder of the services' folders, whose owners are kept.
-        services: their names.
+    The owners of the services' folders in `data` are kept.
     """
     names = sorted(services)
     owners: dict[str, int] = {}
@@ -188,7 +184,7 @@ def _can_enter(prefix: tuple[str, ...], blocked: tuple[Path, ...]) -> bool:
     That is tried once for the folders in question, and not for each of 34 accounts: it starts a Python.
     """
     if blocked not in _CAN_ENTER:
-        _CAN_ENTER[blocked] = sys.platform == "linux" and _output(prefix).returncode == 0
+        _CAN_ENTER[blocked] = sys.platform == "linux" and run(None, prefix).returncode == 0
     return _CAN_ENTER[blocked]
 
 
@@ -240,17 +236,10 @@ def _passes(account: Account, folder: Path) -> bool:
 
 def _unprivileged() -> pwd.struct_passwd:
     for name in CANDIDATES:
-        try:
+        with suppress(KeyError):
             return pwd.getpwnam(name)
-        except KeyError:
-            continue
     raise Failure(
         f"PostgreSQL does not run as root, and this machine lacks the accounts {', '.join(CANDIDATES)}.",
         next="run ./inv as an ordinary account",
         code=ExitCode.PREFLIGHT,
     )
-
-
-def _output(argv: Sequence[str], **account: object) -> subprocess.CompletedProcess[str]:
-    environment = inherited.environment("server", LANG="C.UTF-8")
-    return program.run(argv, environment=environment, folder="/", account=account, merge=True)

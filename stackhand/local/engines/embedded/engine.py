@@ -12,10 +12,9 @@ from typing import NamedTuple
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.local.engines.embedded import folders, gate, parallel, removal
+from stackhand.local.engines.embedded import folders, gate, processes
 from stackhand.local.engines.embedded.access import ProgramAccess
 from stackhand.local.engines.embedded.servers import Program, Server
-from stackhand.local.engines.embedded.supervisor import processes
 from stackhand.local.engines.status import Started
 from stackhand.project import ownership
 from stackhand.project.stack.model import Service
@@ -29,14 +28,7 @@ START_ONLY_WITHIN = 60.0
 
 
 class Begun(NamedTuple):
-    """A service on its way up.
-
-    Args:
-        start: the service.
-        began: on the monotonic clock.
-        changed: whether it has to start.
-        notes: sentences on what was made for it.
-    """
+    """A service on its way up since a moment of the monotonic clock; changed: whether it has to start."""
 
     start: gate.Start
     began: float
@@ -46,8 +38,6 @@ class Begun(NamedTuple):
 
 class EmbeddedEngine(ProgramAccess):
     """One checkout's stack as processes of this machine; see `Engine` for the surface."""
-
-    # --- acting --------------------------------------------------------------------------------------------
 
     def prepare(self, progress: Callable[[str], None]) -> tuple[bool, list[str]]:  # noqa: ARG002 - takes no time
         """Write down the programs and have a supervisor that knows them; see `Engine.prepare`."""
@@ -65,7 +55,7 @@ class EmbeddedEngine(ProgramAccess):
             memory.engine, memory.name = self.name, self.stack.name
             memory.services, memory.needs = list(programs), self.stack.needs()
             memory.chosen, memory.unsupported = self._chosen, self.unsupported()
-        changed |= self.supervisor.ensure("")
+        changed |= self.supervisor.ensure()
         for name, record in processes.records(self.state.run).items():
             if name not in {*programs, processes.SUPERVISOR} and not record.alive:  # of a service that is no more
                 self._forget(name)
@@ -93,7 +83,7 @@ class EmbeddedEngine(ProgramAccess):
                 failures.append(failure)
                 return None
 
-        for started in filter(None, parallel.run(needs, begin, finish)):
+        for started in filter(None, gate.in_order(needs, begin, finish)):
             restarted |= {started.name} if started.changed else set()
             yield started
         if failures:
@@ -112,23 +102,15 @@ class EmbeddedEngine(ProgramAccess):
     def _begin(self, server: Server, program: Program, *, again: bool = False) -> Begun:
         """Make what a service needs whose dependencies are up, and return it, ready to start; it may run already.
 
-        Args:
-            server: the service.
-            program: what runs it.
-            again: whether it is started again, for one that it follows was.
+        With `again` it is started in any case, for one that it follows was.
         """
         began, log = time.monotonic(), self.log(program.name)
-        start = gate.Start(server, program, log, _size(log))
+        start = gate.Start(server, program, log, log.stat().st_size if log.exists() else 0)
         changed = again or self._needs_start(program)
         return Begun(start, began, changed=changed, notes=self._make_ready(start) if changed else [])
 
     def _finish(self, begun: Begun, timeout: float, stop: Event) -> Started:
-        """Start a service that is ready, and wait until it can be used.
-
-        Args:
-            begun: the service.
-            timeout: seconds it may take.
-            stop: set when nobody waits any more.
+        """Start a service that is ready, and wait so many seconds until it can be used, or `stop` is set.
 
         Raises:
             Failure: it stopped or did not become healthy in time; its log's end is the evidence.
@@ -220,8 +202,8 @@ class EmbeddedEngine(ProgramAccess):
             with self.state.edit() as memory:
                 memory.finished = {}
         if volumes:
-            removal.remove(self.state.data)
-            removal.remove(self.state.services)
+            folders.remove(self.state.data)
+            folders.remove(self.state.services)
         return sorted(ran)
 
     def start_only(self, service: Service, progress: Callable[[str], None]) -> None:
@@ -229,8 +211,6 @@ class EmbeddedEngine(ProgramAccess):
         progress(f"starting {service.name} on {self.name}")
         self.prepare(progress)
         list(self._side_by_side([service.name], START_ONLY_WITHIN))
-
-    # --- details -------------------------------------------------------------------------------------------
 
     def _write_files(self, program: Program) -> None:
         for name, content in program.files.items():
@@ -254,7 +234,7 @@ class EmbeddedEngine(ProgramAccess):
 
         stopped: list[str] = []
         try:
-            for name in parallel.run(self.needing(running), begin, finish):
+            for name in gate.in_order(self.needing(running), begin, finish):
                 stopped.append(name)  # noqa: PERF402 - those that have ended are forgotten, even if the rest has not
         finally:
             self._forget(*stopped)
@@ -288,7 +268,3 @@ class EmbeddedEngine(ProgramAccess):
         deadline = time.monotonic() + timeout
         while not (over.is_set() or ended()) and time.monotonic() < deadline:
             over.wait(STOP_POLL)
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0

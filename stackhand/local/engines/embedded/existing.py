@@ -11,25 +11,26 @@ from threading import Lock
 from typing import Any
 
 import msgspec
+import psutil
 
 from stackhand.cli import loglines
 from stackhand.cli.loglines import Line
 from stackhand.local.engines import health
-from stackhand.local.engines.embedded import known, status
+from stackhand.local.engines.embedded import gate, known, processes
+from stackhand.local.engines.embedded.processes import UNKNOWN, Record, Supervised
 from stackhand.local.engines.embedded.servers import Program, Server, server_for
-from stackhand.local.engines.embedded.site import Site
-from stackhand.local.engines.embedded.supervisor import processes
-from stackhand.local.engines.embedded.supervisor.processes import UNKNOWN
-from stackhand.local.engines.embedded.supervisor.supervisor import Supervisor
+from stackhand.local.engines.embedded.supervisor import Supervisor
 from stackhand.local.engines.engine import Engine
-from stackhand.local.engines.status import ServiceStatus, StoredData
+from stackhand.local.engines.status import ServiceStatus, StoredData, halted
 from stackhand.project.memory import HealthQuestion
-from stackhand.project.stack.model import Service, Stack
+from stackhand.project.stack.model import Port, Stack
 from stackhand.project.state import State
 from stackhand.system import trees, waiting
 
 FOLLOW_POLL = 0.2
 SILENT = "supervisord does not answer: a stopped service is not restarted; ./inv down, then ./inv up"
+WORDS = {"done": "exited with 0", "starting": "stopped, and will be restarted"}
+"""What is said in the place of an answer, where it is not `not running`."""
 
 
 class ExistingPrograms(Engine):
@@ -51,7 +52,7 @@ class ExistingPrograms(Engine):
         """Return what runs each service that runs here, in the order of their start; the same at each call."""
         if not self._servers:
             self._servers = {
-                name: server(self.stack.services[name], self.stack, self.state) for name in self.services()
+                name: server_for(self.stack.services[name], self.stack, self.state) for name in self.services()
             }
         return self._servers
 
@@ -80,20 +81,23 @@ class ExistingPrograms(Engine):
         """Return how each service is now, in the order of their start."""
         programs, records = self.programs(), processes.records(self.state.run)
         living = {name: records[name] for name in programs if name in records and records[name].alive}
-        asked = {name: partial(status.of, programs[name], UNKNOWN, record) for name, record in living.items()}
+        asked = {name: partial(_status, programs[name], UNKNOWN, record) for name, record in living.items()}
         calls: dict[str, Callable[[], Any]] = {processes.SUPERVISOR: self.supervisor.processes, **asked}
         answers = waiting.gather(calls, health.ALL_WITHIN)
         supervised = answers.get(processes.SUPERVISOR, {})
-        supervisor = records.get(processes.SUPERVISOR)
+        supervisor, memory = records.get(processes.SUPERVISOR), self.state.read()
         self.notes = [SILENT] if supervisor and supervisor.alive and not supervised else []
-        memory = self.state.read()
-        finished = memory.finished
         if memory.unsupported:
             self.notes.append(f"not on this engine, for they have no x-embedded: {', '.join(memory.unsupported)}")
-        late = {name: status.late(programs[name], record) for name, record in living.items() if name not in answers}
+        late = {
+            name: ServiceStatus.late(name, programs[name].address, programs[name].ports, halted(record.pid))
+            for name, record in living.items()
+            if name not in answers
+        }
         ended = {
-            name: status.of(programs[name], supervised.get(name, UNKNOWN), records.get(name), finished.get(name, ""))
-            for name in programs.keys() - living.keys()
+            name: _status(program, supervised.get(name, UNKNOWN), records.get(name), memory.finished.get(name, ""))
+            for name, program in programs.items()
+            if name not in living
         }
         return [(late | ended | answers)[name] for name in programs]
 
@@ -140,13 +144,14 @@ class ExistingPrograms(Engine):
         records = processes.records(self.state.run)
         leaders = {name: records[name].pid for name in self.started() if name in records and records[name].alive}
         families = processes.families(leaders.values())
-        ports = processes.listening_by_pid(set().union(*families.values()))
+        ports = processes.listening(set().union(*families.values()))
         by_name = {name: set().union(*(ports[pid] for pid in families[leader])) for name, leader in leaders.items()}
         return {name: by_name.get(name, set()) for name in self.started()}
 
     def own_ports(self) -> set[int]:
         """Return the ports at which any process of this checkout listens, be it one that nobody supervises."""
-        return processes.listening(processes.living(processes.records(self.state.run)))
+        living = processes.living(processes.records(self.state.run))
+        return set().union(*processes.listening({process.pid for process in living}).values())
 
     def data(self) -> list[StoredData]:
         """Return the folders in which services have left something; a stray file beside them is none."""
@@ -159,11 +164,47 @@ class ExistingPrograms(Engine):
         return any(True for folder in (self.state.data, self.state.run) if folder.exists() for _ in folder.iterdir())
 
 
-def server(service: Service, stack: Stack, state: State) -> Server:
-    """Return what runs a service that has an `x-embedded`."""
-    if service.embedded and service.embedded.engine == "nginx" and service.embedded.template is None:
-        return Site(service, stack, state)
-    return server_for(service, stack, state)
+def _status(program: Program, known: Supervised, record: Record | None, finished: str = "") -> ServiceStatus:
+    """Return how a program is, by what supervisord says of it and what was noted down when it started.
+
+    For a supervisord that says nothing, `finished` is the fingerprint of the program that came to its end last.
+    """
+    if record is None or not record.alive:
+        state = (
+            "done" if record and known == UNKNOWN and finished == record.fingerprint else _ended(program, known, record)
+        )
+        code = known.exitstatus if state == "failed" and known.statename == "EXITED" else 0
+        output = f"exited with {code}" if code else WORDS.get(state, "not running")
+        return ServiceStatus(program.name, state, output, program.address, program.ports)
+    answer = health.ask(program.question)
+    stopped = halted(record.pid) if not answer.healthy or program.question.kind == "process" else ""
+    output = f"{answer.message}: {stopped}" if stopped and not answer.healthy else stopped or answer.message
+    return ServiceStatus(
+        program.name,
+        "healthy" if answer.healthy and not stopped else "unhealthy",
+        output,
+        program.address,
+        program.ports,
+        milliseconds=answer.milliseconds,
+        pid=record.pid,
+        since=_since(record.pid),
+        published=[Port(port, port) for port in program.ports],
+    )
+
+
+def _since(pid: int) -> float | None:
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:  # it ended while it was asked
+        return None
+
+
+def _ended(program: Program, known: Supervised, record: Record | None) -> str:
+    if gate.finished(program, known):
+        return "done"
+    if known.statename == "BACKOFF":
+        return "starting"
+    return "failed" if record else "stopped"
 
 
 def _created(folder: Path) -> float | None:

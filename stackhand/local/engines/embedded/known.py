@@ -11,8 +11,9 @@ from collections.abc import Iterator
 
 from msgspec import structs
 
+from stackhand.local.engines.embedded import processes
 from stackhand.local.engines.embedded.servers.base import PORTS
-from stackhand.local.engines.embedded.supervisor import processes
+from stackhand.local.engines.embedded.servers.nginx import PAGES, SITES, TEMPLATES
 from stackhand.project.stack.model import Port, Service, Stack
 from stackhand.project.stack.xfields import Embedded
 from stackhand.project.state import State
@@ -20,8 +21,6 @@ from stackhand.system import ports
 
 OFFICIAL = {"postgres": "postgres", "redis": "redis", "valkey/valkey": "redis", "nginx": "nginx"}
 """The servers by the names of their official images."""
-PAGES, TEMPLATES, SITES = "/usr/share/nginx/html", "/etc/nginx/templates", "/etc/nginx/conf.d"
-"""Where that of nginx has what it serves."""
 OPTIONS = {"--requirepass": "REDIS_PASSWORD", "--maxmemory": "REDIS_MAXMEMORY"}
 """What a command may give the server, and the variable that says the same to ours."""
 UNLIMITED = {"REDIS_MAXMEMORY": "0"}
@@ -41,12 +40,7 @@ Chosen = dict[str, int]
 def declared(stack: Stack, state: State) -> tuple[Stack, Chosen]:
     """Return the stack as it runs here: known images have an `x-embedded`, and what listens has a port of this machine.
 
-    Args:
-        stack: the services.
-        state: remembers which ports were chosen.
-
-    Returns:
-        The stack, and the ports that were chosen, which are to be remembered.
+    The ports that were chosen come with it: `state` is to remember them.
     """
     services = {name: _known(service) for name, service in stack.services.items()}
     used = {port.published for service in services.values() for port in service.ports if port.published}
@@ -66,7 +60,9 @@ def declared(stack: Stack, state: State) -> tuple[Stack, Chosen]:
 
 def advice(service: Service) -> str:
     """Return what to add to a service so that it runs here; with its command, where that looks like one by itself."""
-    words = [_port_variable(word, service.main_port) for word in service.command]
+    port, words = service.main_port, service.command
+    if port:
+        words = [re.sub(rf"\b{port.target}\b", PORT, word) for word in words]
     command = shlex.join(words).replace(PORT, "$$PORT")
     if len(command) > LONGEST or not re.match(r"[\w./]", command):  # options for the image's own program
         command = "..."
@@ -79,25 +75,17 @@ def is_known(service: Service) -> bool:
 
 
 def _known(service: Service) -> Service:
-    engine = _official(service.image or "")
+    image = (service.image or "").partition("@")[0]
+    engine = OFFICIAL.get(re.sub(r"^(docker\.io/)?(library/)?", "", image).partition(":")[0])
     if service.embedded or service.build or engine is None:
         return service
     if engine == "nginx" and not any(each.startswith((PAGES, TEMPLATES, SITES)) for each in service.binds):
         return service  # what it serves is in its image, if anywhere
     environment = service.environment
     if engine == "redis":
-        environment = UNLIMITED | environment | _options(service.command)
+        given = itertools.pairwise(service.command)
+        environment = UNLIMITED | environment | {OPTIONS[name]: value for name, value in given if name in OPTIONS}
     return structs.replace(service, embedded=Embedded(engine=engine), environment=environment)  # type: ignore[arg-type]
-
-
-def _official(image: str) -> str | None:
-    name = re.sub(r"^(docker\.io/)?(library/)?", "", image.partition("@")[0]).partition(":")[0]
-    return OFFICIAL.get(name)
-
-
-def _options(command: list[str]) -> dict[str, str]:
-    pairs = itertools.pairwise(command)
-    return {OPTIONS[option]: value for option, value in pairs if option in OPTIONS}
 
 
 def _missing(service: Service) -> Port | None:
@@ -119,7 +107,3 @@ def _candidates(stack: Stack, name: str) -> Iterator[int]:
     """Yield ports, the same first ones for the same service each time."""
     start = int(hashlib.sha256(f"{stack.root}:{name}".encode()).hexdigest(), 16)
     return (FIRST + (start + step) % NUMBER for step in range(NUMBER))
-
-
-def _port_variable(word: str, port: Port | None) -> str:
-    return re.sub(rf"\b{port.target}\b", PORT, word) if port else word

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stackhand.local.engines.embedded.servers.base import Program, Server
 from stackhand.local.engines.embedded.servers.command import Command
-from stackhand.local.engines.embedded.servers.nginx import Nginx
+from stackhand.local.engines.embedded.servers.nginx import Nginx, Site
 from stackhand.local.engines.embedded.servers.postgres import Postgres
 from stackhand.local.engines.embedded.servers.redis import Redis
 from stackhand.project.stack.model import Service, Stack
@@ -16,6 +16,8 @@ ENGINES: dict[str | None, type[Server]] = {"postgres": Postgres, "redis": Redis,
 
 
 def server_for(service: Service, stack: Stack, state: State) -> Server:
-    """Return what runs `service`, which has an `x-embedded`."""
+    """Return what runs a service that has an `x-embedded`."""
     assert service.embedded is not None  # noqa: S101 - the caller leaves the others out
+    if service.embedded.engine == "nginx" and service.embedded.template is None:
+        return Site(service, stack, state)
     return ENGINES[service.embedded.engine](service, stack, state)

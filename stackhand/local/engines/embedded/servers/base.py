@@ -10,13 +10,14 @@ import re
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local.engines import damage
-from stackhand.local.engines.embedded import accounts
+from stackhand.local.engines.embedded import accounts, folders
 from stackhand.local.engines.embedded.accounts import Account
 from stackhand.project import inherited
 from stackhand.project.memory import HealthQuestion
@@ -79,29 +80,29 @@ class Program(msgspec.Struct, kw_only=True):
 
 
 class Server(ABC):
-    """One service on the embedded engine.
-
-    Args:
-        service: its entry in docker-compose.yml.
-        stack: all of them.
-        state: the checkout's `.stackhand`.
-    """
+    """One service of a stack on the embedded engine; `state` is the checkout's `.stackhand`."""
 
     def __init__(self, service: Service, stack: Stack, state: State) -> None:
+        assert service.embedded is not None  # noqa: S101 - see server_for
         self.service = service
+        self.embedded = service.embedded
         self.stack = stack
         self.state = state
         self.data = state.data / service.name
         self.configuration = state.config / service.name
-        self._accounts: dict[tuple[Path, ...], Account | None] = {}
 
     @abstractmethod
     def program(self) -> Program:
         """Return the program that is the service; changes nothing."""
 
     def prepare(self) -> list[str]:
-        """Make what the program needs before it starts; return a sentence on each thing worth knowing."""
-        return []
+        """Make what the program needs before it starts, its folder first.
+
+        Returns:
+            A sentence on each thing worth knowing: first, that the account has a right of root's.
+        """
+        folders.make(self.data, self.owner)
+        return self.let_through()
 
     def reconcile(self) -> list[str]:
         """Bring the running service in line with the settings; return a sentence on each thing changed."""
@@ -139,12 +140,15 @@ class Server(ABC):
     named = False
     """Whether its account must be one that has a name."""
 
-    def account(self, *needed: Path) -> Account | None:
-        """Return the account for this service's program and data, the same at each call; None is ours."""
-        if needed not in self._accounts:
-            own = (self.state.data, self.state.sockets, self.state.config)
-            self._accounts[needed] = accounts.choose(self.data, (*own, *needed), self._number())
-        return self._accounts[needed]
+    @cached_property
+    def owner(self) -> Account | None:
+        """The account that runs its program and owns its data; None is ours."""
+        own = (self.state.data, self.state.sockets, self.state.config)
+        return accounts.choose(self.data, (*own, *self.needed()), self._number())
+
+    @abstractmethod
+    def needed(self) -> Iterable[Path]:
+        """Return what that account has to reach besides the folders of all services."""
 
     def _number(self) -> int | None:
         """Return the number of the account, where it needs no name; only root has one to give."""
@@ -153,11 +157,11 @@ class Server(ABC):
         services = [each.name for each in self.stack.services.values() if each.embedded]
         return accounts.numbers(self.state.root, self.state.data, services)[self.service.name]
 
-    def let_through(self, account: Account | None) -> list[str]:
+    def let_through(self) -> list[str]:
         """Return a sentence when the account has a right of root's."""
-        if account is None or not account.blocked:
+        if self.owner is None or not self.owner.blocked:
             return []
-        return [f"{self.service.name} runs as {account.name}, with permission to traverse {account.blocked}"]
+        return [f"{self.service.name} runs as {self.owner.name}, with permission to traverse {self.owner.blocked}"]
 
     def variables(self) -> dict[str, str]:
         """Return the service's environment with the addresses of its neighbours as they are on this machine."""
@@ -167,9 +171,8 @@ class Server(ABC):
             variables[TARGETS] = self.stack.health_targets(
                 [self.service.name], here, lambda other: f"127.0.0.1:{other.port}"
             )
-        variables = self._with_hosts(variables)
-        given = self.service.embedded.environment if self.service.embedded else {}
-        return variables | {key: str(value) for key, value in given.items()}
+        given = self.embedded.environment
+        return self._with_hosts(variables) | {key: str(value) for key, value in given.items()}
 
     def _with_hosts(self, variables: Mapping[str, str]) -> dict[str, str]:
         """Return variables with addresses of this machine, also where a neighbour's name and port are two of them."""
@@ -238,10 +241,8 @@ def packaged(package: str, pattern: str, *fallbacks: str) -> Path:
     for folder in spec.submodule_search_locations or [] if spec else []:
         for path in sorted(Path(folder).glob(pattern)):
             return path
-    for name in fallbacks:
-        path_found = shutil.which(name)
-        if path_found:
-            return Path(path_found)
+    for found in filter(None, map(shutil.which, fallbacks)):
+        return Path(found)
     raise Failure(
         f"The package {package} has no program for this platform, and PATH lacks: {', '.join(fallbacks)}.",
         next=f"install {fallbacks[0] if fallbacks else package}, or start a container engine and use --engine compose",

@@ -12,8 +12,6 @@ from pathlib import Path
 from string import Template
 
 from stackhand.local.engines import health
-from stackhand.local.engines.embedded import folders
-from stackhand.local.engines.embedded.accounts import Account
 from stackhand.local.engines.embedded.servers.base import Program, Server, digest_of
 from stackhand.project import inherited
 from stackhand.project.memory import HealthQuestion
@@ -29,26 +27,19 @@ class Command(Server):
 
     def program(self) -> Program:
         """Return the command with its variables filled in."""
-        assert self.service.embedded is not None  # noqa: S101 - see server_for
-        embedded, port = self.service.embedded, self.service.port
-        args = _words(embedded.command)
-        account = self._account(args)
-        environment = self._inherited(account) | {
-            "PATH": _search_path(),
-            "LANG": "C.UTF-8",
-            "PYTHONUNBUFFERED": "1",
-        }
+        port, path = self.service.port, self.embedded.ready
+        environment = self._inherited() | {"PATH": _search_path(), "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
         environment |= self.variables()
         if port is not None:
             environment |= {"HOST": "127.0.0.1", "PORT": str(port)}
         question = health.question(self.service)
-        ready = HealthQuestion("http", url=f"http://127.0.0.1:{port}{embedded.ready}") if embedded.ready else question
+        ready = HealthQuestion("http", url=f"http://127.0.0.1:{port}{path}") if path else question
         return self.finished(
             Program(
                 name=self.service.name,
-                argv=[Template(word).safe_substitute(environment) for word in args],
+                argv=[Template(word).safe_substitute(environment) for word in self._words()],
                 environment=environment,
-                directory=str(self.stack.root / (embedded.working_dir or "")),
+                directory=str(self.stack.root / (self.embedded.working_dir or "")),
                 question=question,
                 ready=ready,
                 address=health.address(self.service),
@@ -56,34 +47,35 @@ class Command(Server):
                 may_finish=self.service.may_finish,
                 job=self.service.job,
                 restart=self.service.restart,
-                account=account,
+                account=self.owner,
             )
         )
 
     def prepare(self) -> list[str]:
-        """Make the home of its account."""
-        assert self.service.embedded is not None  # noqa: S101 - see server_for
-        account = self._account(_words(self.service.embedded.command))
-        if account:
-            folders.make(self.data, account)
-        return self.let_through(account)
+        """Make the home of its account, where it has one of its own."""
+        return super().prepare() if self.owner else []
 
     def hints(self, lines: Sequence[str]) -> list[str]:
         """Return what the command's account may do, for one that was root's before, and is refused something."""
-        assert self.service.embedded is not None  # noqa: S101 - see server_for
-        account = self._account(_words(self.service.embedded.command))
-        if account is None or not any(DENIED.search(line) for line in lines):
+        if self.owner is None or not any(map(DENIED.search, lines)):
             return []
-        return [f"it runs as {account.name}: it reads world-readable files and writes only below {self.data} and /tmp"]
+        name, data = self.owner.name, self.data
+        return [f"it runs as {name}: it reads world-readable files and writes only below {data} and /tmp"]
 
-    def _account(self, args: Sequence[str]) -> Account | None:
-        program = shutil.which(args[0], path=_search_path()) if args else None
-        return self.account(self.stack.root, CONTENT, *PYTHON, *([_installation(Path(program))] if program else []))
+    def needed(self) -> list[Path]:
+        """Return the folders of the checkout, of the Python that it may run, and of its program."""
+        words = self._words()
+        program = shutil.which(words[0], path=_search_path()) if words else None
+        return [self.stack.root, CONTENT, *PYTHON, *([_installation(Path(program))] if program else [])]
 
-    def _inherited(self, account: Account | None) -> dict[str, str]:
+    def _words(self) -> list[str]:
+        command = self.embedded.command
+        return command if isinstance(command, list) else shlex.split(command or "")
+
+    def _inherited(self) -> dict[str, str]:
         """Return what it gets of our shell; its account may use neither root's home nor root's temporary folder."""
         variables = inherited.environment("service")
-        if account:
+        if self.owner:
             variables.pop("TMPDIR", None)
             variables |= {"HOME": str(self.data), "USER": self.service.name, "LOGNAME": self.service.name}
         return variables
@@ -95,10 +87,6 @@ class Command(Server):
             return ""
         files = (path for path in (self.stack.root / folder).rglob("*") if path.is_file())
         return digest_of(path for path in files if "__pycache__" not in path.parts)
-
-
-def _words(command: str | list[str] | None) -> list[str]:
-    return command if isinstance(command, list) else shlex.split(command or "")
 
 
 def _search_path() -> str:

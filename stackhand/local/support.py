@@ -21,8 +21,7 @@ from stackhand import redaction, version
 from stackhand.cli import console
 from stackhand.cli.failure import Failure
 from stackhand.cli.loglines import tail
-from stackhand.local import engines, status
-from stackhand.local.doctor import doctor
+from stackhand.local import doctor, engines, status
 from stackhand.local.engines.engine import Engine
 from stackhand.project import dotenv, inherited, passthrough, schema
 from stackhand.project.compose import envfile

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import xmlrpc.client
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,8 @@ import msgspec
 
 from stackhand.cli.failure import Failure
 from stackhand.cli.loglines import tail
-from stackhand.local.engines.embedded.supervisor import launch, processes
-from stackhand.local.engines.embedded.supervisor.processes import UNKNOWN, Supervised
+from stackhand.local.engines.embedded import launch, processes
+from stackhand.local.engines.embedded.processes import UNKNOWN, Supervised
 from stackhand.project import inherited, ownership
 from stackhand.project.state import State
 from stackhand.system import waiting
@@ -62,11 +62,7 @@ class _Transport(xmlrpc.client.Transport):
 
 
 class Supervisor:
-    """supervisord of one checkout.
-
-    Args:
-        state: the checkout's `.stackhand`.
-    """
+    """supervisord of one checkout, whose `.stackhand` is `state`."""
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -111,16 +107,13 @@ class Supervisor:
         """Start a program. Threads that come meanwhile share one request: what has started takes supervisord's time."""
         self._wanted.append(name)
         with self._starting:
-            wanted, self._wanted = self._wanted, []
-            if wanted:
-                self._start_all(wanted)
+            names, self._wanted = self._wanted, []
+            calls = [{"methodName": "supervisor.startProcess", "params": (name, False)} for name in names]
+            answers = self._ask("system.multicall", calls, within=ANSWER_WITHIN + len(names)) if names else []
+            for answer in answers:
+                if isinstance(answer, dict):
+                    raise xmlrpc.client.Fault(answer["faultCode"], answer["faultString"])
         self._called.at = time.monotonic()
-
-    def _start_all(self, names: Sequence[str]) -> None:
-        calls = [{"methodName": "supervisor.startProcess", "params": (name, False)} for name in names]
-        for answer in self._ask("system.multicall", calls, within=ANSWER_WITHIN + len(names)):
-            if isinstance(answer, dict):
-                raise xmlrpc.client.Fault(answer["faultCode"], answer["faultString"])
 
     def processes(self, *, age: float = 0.0) -> dict[str, Supervised]:
         """Return what supervisord knows of each program, by name; nothing when it does not run.
@@ -134,15 +127,12 @@ class Supervisor:
         oldest = max(time.monotonic() - age, getattr(self._called, "at", 0.0))
         with self._lock:  # whoever waits for it meanwhile takes the same answer
             if self._known_at < oldest:
-                self._known_at, self._known = time.monotonic(), self._all()
+                began, answer = time.monotonic(), list[dict[str, Any]]()
+                with suppress(SupervisorUnavailable):
+                    answer = self._ask("supervisor.getAllProcessInfo")
+                self._known = {each["name"]: msgspec.convert(each, Supervised) for each in answer}
+                self._known_at = began
             return self._known
-
-    def _all(self) -> dict[str, Supervised]:
-        try:
-            answer = self._ask("supervisor.getAllProcessInfo")
-            return {each["name"]: msgspec.convert(each, Supervised) for each in answer}
-        except SupervisorUnavailable:
-            return {}
 
     def configure(self, programs: Mapping[str, Mapping[str, Any]]) -> bool:
         """Write the configuration; `programs` are the options of each beyond the common ones.
@@ -184,7 +174,7 @@ class Supervisor:
         parser.write(text)
         return ownership.update(self.configuration, text.getvalue().encode())
 
-    def ensure(self, fingerprint: str) -> bool:
+    def ensure(self) -> bool:
         """Have one supervisord run that knows the present configuration.
 
         Returns:
@@ -208,7 +198,7 @@ class Supervisor:
                     "directory": str(self.state.root),
                     "account": None,
                     "umask": 0o022,
-                    "fingerprint": fingerprint,
+                    "fingerprint": "",
                     "record": str(self.state.run / f"{processes.SUPERVISOR}.json"),
                     # The owner of the checkout may know that somebody else runs it; it has no fingerprint to try.
                     "record_mode": 0o600 if self.state.root.stat().st_uid == os.getuid() else 0o644,
@@ -257,11 +247,11 @@ class Supervisor:
         left = processes.living(records)
         names = {record.pid: record.name for record in records.values()}
         polite = {pid: self._stop_signal(name) for pid, name in names.items()}
-        # The supervisor first: it would restart what we end.
-        for first in (True, False):
-            chosen = [process for process in left if (names.get(process.pid) == processes.SUPERVISOR) is first]
-            processes.end(chosen, 0.0 if first else 5.0, polite)
-        processes.forget(self.state.run)
+        supervisors = [process for process in left if names.get(process.pid) == processes.SUPERVISOR]
+        processes.end(supervisors, 0.0, polite)  # first: it would restart what we end
+        processes.end([process for process in left if process not in supervisors], 5.0, polite)
+        for path in self.state.run.glob("*.json"):
+            path.unlink(missing_ok=True)
         return sorted({names[process.pid] for process in left if process.pid in names} - {processes.SUPERVISOR})
 
     def _stop_signal(self, name: str) -> int:
@@ -278,13 +268,12 @@ class Supervisor:
             with suppress(xmlrpc.client.Fault):
                 self.call("stopProcess", name, False)  # it would answer when the service has ended, too late for us
         for name in (*removed, *changed):
-            self._await_stopped(name)
+            for _ in waiting.polls(STOPS_WITHIN, 0.03):
+                if self.processes().get(name, UNKNOWN).statename != "STOPPING":
+                    break
             self.call("removeProcessGroup", name)
         for name in (*added, *changed):
             self.call("addProcessGroup", name)
-
-    def _await_stopped(self, name: str) -> None:
-        waiting.until(lambda: self.processes().get(name, UNKNOWN).statename != "STOPPING", STOPS_WITHIN, 0.03)
 
     def _plain(self, path: str | Path) -> str:
         """Return a path as supervisord's configuration wants it: a percent sign begins an expansion there.

@@ -9,8 +9,8 @@ from dataclasses import asdict
 
 from stackhand.cli import console
 from stackhand.cli.failure import Exit, ExitCode, Failure
-from stackhand.local.doctor import checks
-from stackhand.local.doctor.checks import Check
+from stackhand.local import checks
+from stackhand.local.checks import Check
 from stackhand.project import ownership
 
 TIMEOUT = 3.0

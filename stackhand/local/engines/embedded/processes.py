@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 from collections import defaultdict
@@ -16,8 +15,8 @@ from typing import Any
 import msgspec
 import psutil
 
-from stackhand.local.engines.embedded.supervisor import launch
-from stackhand.local.engines.embedded.supervisor.launch import birth
+from stackhand.local.engines.embedded import launch
+from stackhand.local.engines.embedded.launch import birth
 from stackhand.project import ownership
 from stackhand.system import ports as port_numbers
 from stackhand.system import waiting
@@ -31,6 +30,16 @@ class Supervised(msgspec.Struct, frozen=True):
     statename: str = ""
     pid: int = 0
     exitstatus: int = 0
+
+
+class _Note(msgspec.Struct):
+    """A record's file, as launch.py writes it."""
+
+    pid: int
+    birth: str
+    fingerprint: str
+    earlier: tuple[int, ...]
+    record: str = ""
 
 
 UNKNOWN = Supervised()  # of a program that supervisord does not know, or because it does not answer
@@ -71,19 +80,18 @@ def read(run: Path, name: str) -> Record | None:
         PermissionError: there is one that this account may not read.
         Failure: others can put records into the folder.
     """
+    path = run / f"{name}.json"
     try:
-        path = run / f"{name}.json"
         ownership.require(run)
         text, owner = launch.read(path, ownership.trusted())
-        content = json.loads(text)
-        if _of_another(path, Path(content.get("record", path))):
+        note = msgspec.json.decode(text, type=_Note)
+        if note.record and _of_another(path, Path(note.record)):
             return None
-        earlier = tuple(int(pid) for pid in content["earlier"])
-        return Record(name, int(content["pid"]), str(content["birth"]), str(content["fingerprint"]), earlier, owner)
     except PermissionError:
         raise
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, msgspec.MsgspecError):
         return None
+    return Record(name, note.pid, note.birth, note.fingerprint, note.earlier, owner)
 
 
 def _of_another(path: Path, written: Path) -> bool:
@@ -104,12 +112,6 @@ def records(run: Path) -> dict[str, Record]:
         return {}
     records = (read(run, path.stem) for path in paths if path.suffix == ".json")
     return {record.name: record for record in records if record}
-
-
-def forget(run: Path) -> None:
-    """Remove all records; for when none of their processes lives."""
-    for path in run.glob("*.json"):
-        path.unlink(missing_ok=True)
 
 
 def living(records: dict[str, Record]) -> list[psutil.Process]:
@@ -198,12 +200,7 @@ def _descendants(pid: int, children: Mapping[int, set[int]]) -> set[int]:
     return {pid}.union(*(_descendants(each, children) for each in children.get(pid, ())))
 
 
-def listening(processes: Iterable[psutil.Process]) -> set[int]:
-    """Return the TCP ports at which any of the processes listens."""
-    return set().union(*listening_by_pid({process.pid for process in processes}).values())
-
-
-def listening_by_pid(pids: Collection[int]) -> dict[int, set[int]]:
+def listening(pids: Collection[int]) -> dict[int, set[int]]:
     """Return the TCP ports at which processes listen, by their numbers.
 
     psutil reads the kernel's table of all connections for each process, so it is read once where that is allowed.

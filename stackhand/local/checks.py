@@ -10,16 +10,16 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from stackhand.cli import console
 from stackhand.cli.failure import Failure
-from stackhand.local import engines, machine
+from stackhand.local import engines, preflight
 from stackhand.local.engines import login
-from stackhand.local.engines.embedded import accounts, known
+from stackhand.local.engines.embedded import accounts, known, processes
 from stackhand.local.engines.embedded.servers import base, command, nginx, postgres, redis
-from stackhand.local.engines.embedded.supervisor import processes
-from stackhand.local.engines.embedded.supervisor.supervisor import Supervisor, SupervisorUnavailable
+from stackhand.local.engines.embedded.supervisor import Supervisor, SupervisorUnavailable
 from stackhand.project import dotenv, inherited, ownership, passthrough, schema, settings
 from stackhand.project.compose import composekeys, envfile, resolution
 from stackhand.project.schema import is_secret
@@ -51,9 +51,9 @@ class Check:
 
 def _machine() -> Iterator[Check]:
     yield Check("machine", "python", "pass", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
-    for place, megabytes in machine.free_space(PROJECT).items():
-        status = "fail" if megabytes < machine.NEEDED_MB else "pass"
-        remedy = f"free space: the stack needs {machine.NEEDED_MB} MB" if status == "fail" else ""
+    for place, megabytes in preflight.free_space(PROJECT).items():
+        status = "fail" if megabytes < preflight.NEEDED_MB else "pass"
+        remedy = f"free space: the stack needs {preflight.NEEDED_MB} MB" if status == "fail" else ""
         yield Check("machine", "disk", status, f"{megabytes / 1000:.1f} GB free for {place}", remedy)
     writable = os.access(PROJECT, os.W_OK)
     remedy = "" if writable else ownership.closed(PROJECT).next
@@ -104,8 +104,7 @@ def _settings() -> Iterator[Check]:
         else:
             yield Check("settings", ".env", "pass", "there is none, and no .env.example to make it from")
         return
-    current = settings.load(PROJECT)
-    known = schema.read(PROJECT / settings.EXAMPLE)
+    current, known = settings.load(PROJECT), schema.read(PROJECT / settings.EXAMPLE)
     yield Check("settings", ".env", "pass", console.counted(len(current.values), "valid value" if known else "value"))
     yield from _exposed(path, current.values)
     yield from _declared(known, path) if known else _lacking(current.values)
@@ -184,22 +183,20 @@ def _ports() -> Iterator[Check]:
     ours = engine.own_ports()
     for service in (stack.services[name] for name in engine.services()):
         for port in service.ports:
-            name = f"{port.published or port.target} ({service.name})"
+            found = partial(Check, "ports", f"{port.published or port.target} ({service.name})")
             if port.is_open and engine.name == "compose":
                 message = f"{port} is reachable from the network, not only from this machine"
-                yield Check(
-                    "ports", name, "warn", message, f"publish it on 127.0.0.1 in {stack.file}, unless you mean it"
-                )
+                yield found("warn", message, f"publish it on 127.0.0.1 in {stack.file}, unless you mean it")
             if port.published is None:
-                yield Check("ports", name, "pass", "the container engine chooses one of this machine")
+                yield found("pass", "the container engine chooses one of this machine")
             elif port.protocol != "tcp":
                 continue
             elif port.published in ours:
-                yield Check("ports", name, "pass", "ours")
+                yield found("pass", "ours")
             elif ports.is_free(port.published):
-                yield Check("ports", name, "pass", "free")
+                yield found("pass", "free")
             else:
-                yield Check("ports", name, "fail", str(ports.holder(port.published)), "./inv up --free-ports")
+                yield found("fail", str(ports.holder(port.published)), "./inv up --free-ports")
 
 
 def _running() -> Iterator[Check]:
@@ -253,9 +250,8 @@ def _data() -> Iterator[Check]:
         last = engines.remembered(state).name
         if volumes := engine.data():
             message = f"{engine.name} has data that {last} does not use: {', '.join(map(str, volumes))}"
-            yield Check(
-                "data", engine.name, "pass", message, f"./inv up --engine {last} --copy-data copies its database"
-            )
+            remedy = f"./inv up --engine {last} --copy-data copies its database"
+            yield Check("data", engine.name, "pass", message, remedy)
 
 
 CATEGORIES: dict[str, Callable[[], Iterator[Check]]] = {

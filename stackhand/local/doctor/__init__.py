@@ -1,1 +1,0 @@
-"""What is wrong with this machine or the stack, and how to fix it."""

@@ -1,1 +1,0 @@
-"""supervisord, and the processes that it starts."""
