@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from stackhand.ansible.action import Action, Result
-from stackhand.ansible.options import Options
+from stackhand.ansible.action import Action, Result, StepOptions
 from stackhand.cli.reporter import StepReport
 from stackhand.local import preflight
 from stackhand.system.roots import PROJECT
@@ -12,6 +11,6 @@ from stackhand.system.roots import PROJECT
 class ActionModule(Action):
     """Checks this machine."""
 
-    def act(self, options: Options, *, check: bool) -> Result:  # noqa: ARG002 - reads only
+    def act(self, options: StepOptions, *, check: bool) -> Result:  # noqa: ARG002 - reads only
         """Refuse a machine that cannot run the stack."""
         return Result(changed=False, step=StepReport("machine", preflight.machine(PROJECT)))

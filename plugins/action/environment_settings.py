@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from stackhand import redaction
-from stackhand.ansible.action import Action, Result
-from stackhand.ansible.options import Options
+from stackhand.ansible.action import Action, Result, StepOptions
 from stackhand.cli.reporter import StepReport
 from stackhand.project import settings
 from stackhand.system.roots import PROJECT
@@ -13,7 +12,7 @@ from stackhand.system.roots import PROJECT
 class ActionModule(Action):
     """Makes or completes .env."""
 
-    def act(self, options: Options, *, check: bool) -> Result:  # noqa: ARG002 - has no options
+    def act(self, options: StepOptions, *, check: bool) -> Result:  # noqa: ARG002 - has no options
         """Have valid settings."""
         current = settings.ensure(PROJECT, check=check)
         if not check:

@@ -6,8 +6,7 @@ PostgreSQL on the engine, and restore that snapshot; what was there is kept as a
 
 from __future__ import annotations
 
-from stackhand.ansible import options
-from stackhand.ansible.action import Result
+from stackhand.ansible.action import Result, StepOptions
 from stackhand.cli.reporter import StepReport
 from stackhand.database import copydata
 from stackhand.local import engines
@@ -27,7 +26,7 @@ class CopyResult(Result, kw_only=True):
 class ActionModule(StackAction):
     """Keeps the database of the other engine, or restores it on the chosen one."""
 
-    class Options(options.Options):
+    class Options(StepOptions):
         """Its options.
 
         Args:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from stackhand.ansible import options
-from stackhand.ansible.action import Result
+from stackhand.ansible.action import Result, StepOptions
 from stackhand.cli.reporter import StepReport
 from stackhand.local import engines, otherengine, preflight
 from stackhand.local.action import StackAction
@@ -23,7 +22,7 @@ class EngineResult(Result, kw_only=True):
 class ActionModule(StackAction):
     """Chooses the engine and has the ports free."""
 
-    class Options(options.Options):
+    class Options(StepOptions):
         """Its options.
 
         Args:

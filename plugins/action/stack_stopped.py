@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from stackhand.ansible import options
-from stackhand.ansible.action import Action, Result
+from stackhand.ansible.action import Action, Result, StepOptions
 from stackhand.cli.reporter import StepReport
 from stackhand.local import otherengine
 
@@ -13,7 +12,7 @@ class ActionModule(Action):
 
     prefix = "stack"
 
-    class Options(options.Options):
+    class Options(StepOptions):
         """Its options.
 
         Args:

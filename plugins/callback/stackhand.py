@@ -15,8 +15,8 @@ from ansible.plugins.callback import CallbackBase
 from ansible.plugins.loader import action_loader
 from ansible.utils.vars import load_extra_vars
 
-from stackhand.ansible import events, options
-from stackhand.ansible.action import Action
+from stackhand.ansible import events
+from stackhand.ansible.action import Action, check_options
 from stackhand.ansible.events import Reported, StepDone, StepFailed, TaskBegan
 from stackhand.ansible.playbook import continue_watched
 from stackhand.cli.failure import Failure, FailureDocument
@@ -63,7 +63,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         """
         taken = [(each.prefix, each.Options) for each in _steps(play)]
         try:
-            options.check(play.get_variable_manager().extra_vars, taken)
+            check_options(play.get_variable_manager().extra_vars, taken)
         except Failure as failure:
             events.emit(StepFailed(failure.document()))
             raise SystemExit(int(failure.code)) from failure

@@ -17,7 +17,7 @@ from stackhand.local.engines.embedded import known
 from stackhand.project.stack import dockerfile, xfields
 from stackhand.project.stack.dockerfile import Image
 from stackhand.project.stack.kinds import IMAGES, STANDS_IN, Kind
-from stackhand.project.stack.model import Build, Port, Service, Stack
+from stackhand.project.stack.model import Build, Service, Stack
 
 LOCAL = r"(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\]|\$\{?HOSTNAME\}?)"
 ASKED = re.compile(rf"\bhttps?://{LOCAL}(?::(?P<port>\d+|\$\{{?\w+\}}?))?(?P<path>/[^\s\"'|;&)\\,\]]*)?")
@@ -25,6 +25,13 @@ PYTHON = frozenset(
     {"python", "python3", "gunicorn", "uvicorn", "hypercorn", "daphne", "celery", "flask", "django-admin", "uwsgi"}
 )
 """Programs that want the packages of a project beside them."""
+FRAMEWORKS = {
+    "manage.py": "python manage.py migrate",
+    "alembic.ini": "alembic upgrade head",
+    "bin/rails": "bin/rails db:migrate",
+    "artisan": "php artisan migrate --force",
+}
+"""What applies pending migrations, by the file that tells the framework."""
 MIGRATING = ("migrate", "db:migrate", "migrate:deploy", "migrations:run")
 """Names of scripts in a package.json that migrate a database, the likeliest first."""
 
@@ -70,19 +77,9 @@ class Classified(msgspec.Struct, frozen=True):
     migrate: str = ""
     notes: tuple[str, ...] = ()
 
-    @property
-    def on_aws(self) -> bool:
-        """Whether it gets an `x-aws`: what is built here, and the servers that AWS runs."""
-        return self.built or bool(self.managed)
-
 
 def classify(stack: Stack, entries: Mapping[str, Mapping[str, Any]]) -> list[Classified]:
-    """Return what the services are, in the order of their start.
-
-    Args:
-        stack: the services.
-        entries: the same as Compose resolved them, for what the model does not keep.
-    """
+    """Return what the services are, in the order of their start; `entries` are the same as Compose resolved them."""
     images = {name: _image(service, entries[name], stack.root) for name, service in stack.services.items()}
     databases = [each for each in stack.services.values() if each.server == "postgres"]
     services = stack.services.values()
@@ -185,17 +182,16 @@ def _health(service: Service, entry: Mapping[str, Any], image: Image, port: int 
     words = " ".join(map(str, test)) if isinstance(test, list) else str(test or "")
     text = words or image.healthcheck
     match = ASKED.search(text)
+    name = service.name
     if port is None and match and not words:
-        note = (
-            f"{service.name} has no port, and the HEALTHCHECK of its image asks for one: healthcheck: {{disable: true}}"
-        )
+        note = f"{name} has no port, and the HEALTHCHECK of its image asks for one: healthcheck: {{disable: true}}"
         return "", True, [note]
     if match is None or port is None:
-        note = f"{service.name}: no health check asks by HTTP; add x-health, which the load balancer checks"
+        note = f"{name}: no health check asks by HTTP; add x-health, which the load balancer checks"
         return "", bool(text), [note] if port and service.build and not service.server else []
     asked = match["port"] or "80"
     if asked.isdigit() and int(asked) != port:
-        return "", True, [f"{service.name}: its health check asks port {asked}, and it listens at {port}"]
+        return "", True, [f"{name}: its health check asks port {asked}, and it listens at {port}"]
     return (match["path"] or "/").rstrip("'\"") if service.main_port else "", True, []
 
 
@@ -208,7 +204,7 @@ def _command(service: Service, entry: Mapping[str, Any], image: Image, root: Pat
     if not words:
         return (), folder, "a command: neither the Compose file nor the Dockerfile has one"
     port = service.main_port
-    command = tuple(_numbered(word, port) for word in words)
+    command = tuple(re.sub(rf"\b{port.target}\b", "$$PORT", word) if port else word for word in words)
     place = root / folder
     program = _program(command)
     for local in (f".venv/bin/{program}", f"node_modules/.bin/{program}"):
@@ -218,7 +214,7 @@ def _command(service: Service, entry: Mapping[str, Any], image: Image, root: Pat
         return command, folder, f"a Python environment with its packages: {folder or '.'}/.venv"
     if shutil.which(program) is None and not (place / program).is_file():
         return command, folder, f"the program {program}"
-    if _needs_packages(place / "package.json") and not (place / "node_modules").is_dir():
+    if _package(place).get("dependencies") and not (place / "node_modules").is_dir():
         return command, folder, "its packages: npm install"
     return command, folder, ""
 
@@ -230,11 +226,13 @@ def _folder(build: Build, words: Sequence[str], root: Path) -> str:
     return "" if found in {".", ""} else found
 
 
-def _needs_packages(package: Path) -> bool:
+def _package(folder: Path) -> dict[str, Any]:
+    """Return the package.json of a folder; nothing where there is none that could be read."""
     try:
-        return bool(json.loads(package.read_text(encoding="utf-8")).get("dependencies"))
-    except (OSError, ValueError, AttributeError):
-        return False
+        found = json.loads((folder / "package.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _program(command: Sequence[str]) -> str:
@@ -254,10 +252,6 @@ def _list(entry: str | Sequence[Any] | None) -> list[str]:
     return [str(word) for word in entry or []]
 
 
-def _numbered(word: str, port: Port | None) -> str:
-    return re.sub(rf"\b{port.target}\b", "$$PORT", word) if port else word
-
-
 def _uses(service: Service, other: Service) -> bool:
     """Whether a service depends on another one, or has its name as a host in its environment."""
     host = re.compile(rf"(?:^|[@/,=:]){re.escape(other.name)}(?:$|[:/,?])")
@@ -266,21 +260,8 @@ def _uses(service: Service, other: Service) -> bool:
 
 def migration(folder: Path) -> str:
     """Return the command that applies the pending migrations of the code in a folder; nothing where none is known."""
-    if (folder / "manage.py").is_file():
-        return "python manage.py migrate"
-    if (folder / "alembic.ini").is_file():
-        return "alembic upgrade head"
-    if (folder / "bin" / "rails").is_file():
-        return "bin/rails db:migrate"
-    if (folder / "artisan").is_file():
-        return "php artisan migrate --force"
-    return _of_npm(folder / "package.json")
-
-
-def _of_npm(path: Path) -> str:
-    try:
-        scripts = json.loads(path.read_text(encoding="utf-8")).get("scripts") or {}
-    except (OSError, ValueError, AttributeError):
-        return ""
-    name = next((each for each in MIGRATING if each in scripts), "")
-    return f"npm run {name}" if name else ""
+    for file, command in FRAMEWORKS.items():
+        if (folder / file).is_file():
+            return command
+    scripts = _package(folder).get("scripts") or {}
+    return next((f"npm run {name}" for name in MIGRATING if name in scripts), "")

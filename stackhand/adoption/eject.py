@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from stackhand.adoption.generated import File, replace
+from stackhand.adoption.files import File, replace
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import inherited
@@ -19,10 +19,7 @@ WITHIN = 30.0
 
 
 def eject(part: str) -> None:
-    """Copy a part of the content into the project.
-
-    Args:
-        part: one of PARTS.
+    """Copy a part of the content, one of PARTS, into the project.
 
     Raises:
         Failure: there is no such part, it is in the project already, or it cannot be copied.
@@ -30,24 +27,21 @@ def eject(part: str) -> None:
     if part not in PARTS:
         raise Failure(f"There is no part {part!r}.", evidence=[f"parts: {', '.join(PARTS)}"], code=ExitCode.USAGE)
     if IS_CHECKOUT:
-        raise Failure(
-            f"This is a checkout of Stackhand: {PARTS[part]}/ is its own, and yours to edit.", code=ExitCode.USAGE
-        )
+        what = f"This is a checkout of Stackhand: {PARTS[part]}/ is its own, and yours to edit."
+        raise Failure(what, code=ExitCode.USAGE)
     target = EJECTED / PARTS[part]
+    shown = target.relative_to(PROJECT)
     if target.exists():
         raise Failure(
-            f"{target.relative_to(PROJECT)} is there already, and wins.",
-            next=f"edit it, or remove it to have Stackhand's own again: rm -r {target.relative_to(PROJECT)}",
+            f"{shown} is there already, and wins.",
+            next=f"edit it, or remove it to have Stackhand's own again: rm -r {shown}",
             code=ExitCode.USAGE,
         )
     try:
         shutil.copytree(CONTENT / PARTS[part], target, ignore=LEFT_OUT)
     except OSError as error:
         raise Failure(f"{target} cannot be written: {error.strerror}.", code=ExitCode.PREFLIGHT) from error
-    console.write(
-        f"{target.relative_to(PROJECT)} is yours now, and wins over Stackhand's own; "
-        "./inv upgrade merges later versions into it"
-    )
+    console.write(f"{shown} is yours now, and wins over Stackhand's own; ./inv upgrade merges later versions into it")
 
 
 def merge(old: Path, *, check: bool) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import sys
@@ -11,22 +10,21 @@ from pathlib import Path
 
 import msgspec
 
-from stackhand.adoption import classification, files, generated, overlay, pin, questions, repository, statusservice
+from stackhand.adoption import classification, files, pin, repository, statusservice
+from stackhand.adoption.answers import Answers, answered, ask, defaults
 from stackhand.adoption.classification import Classified
-from stackhand.adoption.files import Answers
-from stackhand.adoption.generated import File
+from stackhand.adoption.files import File
 from stackhand.adoption.repository import GitRepository
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.services import services
 from stackhand.project import passthrough, settings
 from stackhand.project.compose import composefiles, resolution
+from stackhand.project.compose.composefiles import OVERLAY
 from stackhand.project.stack import loading
 from stackhand.project.stack.model import Stack
 from stackhand.system.roots import CONTENT, IS_CHECKOUT, LOCK, PROJECT
 
-REGION, ACCOUNT = "eu-west-1", "123456789012"
-"""Without an answer; the account is the one of AWS's own examples."""
 EXAMPLE = ("docker-compose.yml", ".env.example", ".dockerignore", "images.lock", "service", "web", "seeds")
 """What the example consists of."""
 ON_AWS = {"rds": "RDS for PostgreSQL", "elasticache": "ElastiCache"}
@@ -42,13 +40,6 @@ class ServiceRow(msgspec.Struct, frozen=True):
     aws: str
 
 
-class Extension(msgspec.Struct, frozen=True):
-    """The services that the overlay got, or the lines to add by hand where somebody has edited it."""
-
-    added: list[str] = []
-    to_add: list[str] = []
-
-
 class InitReport(msgspec.Struct, frozen=True, omit_defaults=True):
     """The document of `init --json` (docs/output.md).
 
@@ -57,6 +48,8 @@ class InitReport(msgspec.Struct, frozen=True, omit_defaults=True):
         unchanged: those that were there.
         foreign: those of them that are not Stackhand's.
         notes: what was not understood, and what deserves to be known.
+        added: the services that the overlay got.
+        to_add: the lines to add to it by hand, where somebody has edited it.
         made: the former name of `created`, for one release.
         kept: the former name of `unchanged`, for one release.
     """
@@ -74,13 +67,7 @@ class InitReport(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def init(*, yes: bool, json: bool, status: bool, example: bool) -> None:
-    """Look at the services of this project, and write the files that Stackhand needs.
-
-    Args:
-        yes: ask nothing.
-        json: one document on stdout instead of a table; asks nothing.
-        status: add the status service and its page.
-        example: begin with the example stack, in an empty folder.
+    """Look at the services of this project, and write the files that Stackhand needs; with JSON, nothing is asked.
 
     Raises:
         Failure: there is no Compose file, or Compose rejects it; or a file cannot be written.
@@ -92,15 +79,15 @@ def init(*, yes: bool, json: bool, status: bool, example: bool) -> None:
     git = repository.of(PROJECT)
     if not json:
         _show(stack, services)
-    before = pin.read(PROJECT)
+    before = pin.read()
     answers = (before and pin.answers(before)) or defaults(stack, services, git)
     if not (yes or json or before) and sys.stdin.isatty():
-        questions.ask(services, stack, answers)
+        ask(services, stack, answers)
     answers.status = answers.status or status
-    services = [files.answered(each, answers) for each in services]
+    services = [answered(each, answers) for each in services]
     notes = [note for each in services for note in each.notes if each.name not in answers.health]
     notes += _notes(services, git) + ([statusservice.LOCAL] if answers.status else [])
-    report = _write(stack, services, answers, before, notes)
+    report = _write(stack, services, answers, git, before, notes=notes)
     if json:
         console.document(report)
     else:
@@ -155,18 +142,6 @@ def _require_project() -> None:
     )
 
 
-def defaults(stack: Stack, services: Sequence[Classified], git: GitRepository) -> Answers:
-    """Return the answers of who is not asked."""
-    return Answers(
-        stack=files.stack_name(stack.name),
-        public=classification.choose_public(services, stack),
-        region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or REGION,
-        account=ACCOUNT,
-        branch=git.branch,
-        folder=git.folder,
-    )
-
-
 def _show(stack: Stack, services: Sequence[Classified]) -> None:
     count = console.counted(len(services), "service")
     console.write(f"{stack.name}: {count} in {stack.file}\n")
@@ -195,52 +170,54 @@ def _row_of(service: Classified) -> ServiceRow:
     return ServiceRow(service.name, service.kind, health, without, aws)
 
 
-def _write(stack: Stack, services: Sequence[Classified], answers: Answers, before: str, notes: list[str]) -> InitReport:
+def _write(
+    stack: Stack, services: Sequence[Classified], answers: Answers, git: GitRepository, before: str, *, notes: list[str]
+) -> InitReport:
     """Write what is not there yet, the lock last, and return what was created and what stays."""
-    wanted = files.files(stack, services, answers, repository.of(PROJECT))
-    records = generated.recorded(before)
-    foreign = [each.path for each in wanted if generated.state(PROJECT, each.path, records) == "foreign"]
-    done = generated.write(PROJECT, wanted)
+    wanted = files.files(stack, services, answers, git)
+    records = pin.recorded(before)
+    foreign = [each.path for each in wanted if pin.state(PROJECT, each.path, records) == "foreign"]
+    done = files.write(PROJECT, wanted)
     texts = {each.path: each.text for each in wanted}
-    records |= {path: generated.digest(texts[path]) for path in done.created}
-    extension, created = _extend(services, answers, texts[overlay.PATH], records), list(done.created)
-    if before:
-        text = pin.renewed(before, answers, records)
-    else:
-        text = pin.text(pin.hashed(pin.requirement()), pin.packages(CONTENT), answers, records)
+    records |= {path: pin.digest(texts[path]) for path in done.created}
+    added, to_add = _extend(services, answers, texts[OVERLAY], records)
+    created = list(done.created)
+    own, packages = (before, "") if before else (pin.hashed(pin.requirement()), pin.packages())
+    text = pin.text(own, packages, answers, records)
     if text != before:
-        generated.replace(PROJECT, File(LOCK, text))
+        files.replace(PROJECT, File(LOCK, text))
         created += [] if before else [LOCK]
     if ignored := repository.ignore(PROJECT):
         created.append(f".gitignore ({ignored})")
-    rows = [_row_of(each) for each in services]
     return InitReport(
         stack.name,
-        rows,
+        [_row_of(each) for each in services],
         created,
         done.unchanged,
         foreign,
         notes,
         made=created,
         kept=done.unchanged,
-        added=extension.added,
-        to_add=extension.to_add,
+        added=added,
+        to_add=to_add,
     )
 
 
-def _extend(services: Sequence[Classified], answers: Answers, text: str, records: dict[str, str]) -> Extension:
-    """Give the overlay the services that came since; where somebody has edited it, say what to add."""
-    blocks = {each.name: overlay.block(each) for each in overlay.lacking(PROJECT / overlay.PATH, services)}
-    written = passthrough.content(PROJECT / overlay.PATH)
+def _extend(
+    services: Sequence[Classified], answers: Answers, text: str, records: dict[str, str]
+) -> tuple[list[str], list[str]]:
+    """Give the overlay the services that came since, and return them; or the lines to add, where somebody edited it."""
+    blocks = {each.name: list(files.block(each)) for each in files.lacking(PROJECT / OVERLAY, services)}
+    written = passthrough.content(PROJECT / OVERLAY)
     if answers.status and statusservice.MARK not in written:
         blocks["the status service"] = text[text.index(statusservice.MARK) :].splitlines()
     if not blocks:
-        return Extension()
-    if generated.state(PROJECT, overlay.PATH, records) == "unedited":
-        generated.replace(PROJECT, File(overlay.PATH, text))
-        records[overlay.PATH] = generated.digest(text)
-        return Extension(added=list(blocks))
-    return Extension(to_add=[line for lines in blocks.values() for line in lines])
+        return [], []
+    if pin.state(PROJECT, OVERLAY, records) == "unedited":
+        files.replace(PROJECT, File(OVERLAY, text))
+        records[OVERLAY] = pin.digest(text)
+        return list(blocks), []
+    return [], [line for lines in blocks.values() for line in lines]
 
 
 def _notes(services: Sequence[Classified], git: GitRepository) -> list[str]:
@@ -262,13 +239,13 @@ def _notes(services: Sequence[Classified], git: GitRepository) -> list[str]:
 
 
 def _show_report(report: InitReport) -> None:
-    created = [*report.created, *(f"{overlay.PATH} ({name} added)" for name in report.added)]
+    created = [*report.created, *(f"{OVERLAY} ({name} added)" for name in report.added)]
     if created:
         console.write(f"  {console.glyph('done')} created: {', '.join(created)}")
     elif not report.to_add:
         console.write(f"  {console.glyph('same')} nothing to do: all files are there")
     if report.to_add:
-        console.write(f"  {console.glyph('note')} {overlay.PATH} was edited, and lacks services; add below `services:`")
+        console.write(f"  {console.glyph('note')} {OVERLAY} was edited, and lacks services; add below `services:`")
         console.write("\n".join(report.to_add))
     for path in report.foreign:
         console.write(f"  {console.glyph('warning')} {path} was there, is not Stackhand's, and stays as it is")

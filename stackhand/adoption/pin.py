@@ -1,21 +1,26 @@
-"""`stackhand.lock`: the version that a project runs, with the hashes of all packages, as pip and uv read it."""
+"""`stackhand.lock`: the version that a project runs, with the hashes of all packages, as pip and uv read it.
+
+It also has a digest of each file that Stackhand has put into the project: one that nobody has edited may be renewed.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
-from stackhand.adoption.files import Answers
+from stackhand.adoption.answers import Answers
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import inherited
 from stackhand.system import program
-from stackhand.system.roots import CONTENT, IS_CHECKOUT, LOCK
+from stackhand.system.roots import CONTENT, IS_CHECKOUT, LOCK, PROJECT
 
 HEAD = """\
 # The version of Stackhand that ./inv runs here, with the hashes of its packages. Commit it; ./inv upgrade changes it.
@@ -24,7 +29,9 @@ HEAD = """\
 UV = Path(sys.prefix) / "bin" / "uv"
 WITHIN = 120.0
 ANSWERS = re.compile(r"^# answers (.+)$", re.MULTILINE)
+RECORD = re.compile(r"^# file sha256:([0-9a-f]{64}) (.+)$", re.MULTILINE)
 REQUIREMENT = re.compile(r"^stackhand(?:==| @ )(\S+)", re.MULTILINE)
+State = Literal["absent", "unedited", "edited", "foreign"]
 
 
 def requirement() -> str:
@@ -39,10 +46,10 @@ def requirement() -> str:
     return f"stackhand @ {url}" if url else f"stackhand=={distribution.version}"
 
 
-def read(root: Path) -> str:
-    """Return the text of a project's lock; nothing where there is none."""
+def read() -> str:
+    """Return the text of the project's lock; nothing where there is none."""
     try:
-        return (root / LOCK).read_text(encoding="utf-8")
+        return (PROJECT / LOCK).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return ""
 
@@ -51,7 +58,7 @@ def text(own: str, packages: str, answers: Answers, records: Mapping[str, str]) 
     """Return a lock.
 
     Args:
-        own: the requirement of Stackhand itself, with its hashes.
+        own: the requirement of Stackhand itself, with its hashes; or a lock, whose requirements stay.
         packages: the lock of everything else, which comes with that version.
         answers: by which the generated files were written.
         records: the digests of generated files, by path.
@@ -59,11 +66,6 @@ def text(own: str, packages: str, answers: Answers, records: Mapping[str, str]) 
     said = f"# answers {msgspec.json.encode(answers).decode()}\n"
     digests = "".join(f"# file sha256:{records[path]} {path}\n" for path in sorted(records))
     return f"{HEAD}{said}{digests}{_uncommented(own)}{_uncommented(packages)}"
-
-
-def renewed(lock: str, answers: Answers, records: Mapping[str, str]) -> str:
-    """Return the text of a lock with the same packages, and other records of generated files."""
-    return text(lock, "", answers, records)
 
 
 def answers(lock: str) -> Answers | None:
@@ -87,9 +89,32 @@ def own(lock: str) -> str:
     return match[0] if match else ""
 
 
-def packages(content: Path) -> str:
-    """Return the lock of a version's packages, which its content has."""
-    return (content / "requirements.lock").read_text(encoding="utf-8")
+def digest(text: str) -> str:
+    """Return the digest by which an edited file is told from one that is as it was generated."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def recorded(lock: str) -> dict[str, str]:
+    """Return the digests by path that the text of a lock has."""
+    return {path: digest for digest, path in RECORD.findall(lock)}
+
+
+def state(root: Path, path: str, records: Mapping[str, str]) -> State:
+    """Return whether a file is there, whether it is ours, and whether somebody has edited it."""
+    try:
+        text = (root / path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return "absent"
+    except UnicodeDecodeError:
+        return "edited" if path in records else "foreign"
+    if path not in records:
+        return "foreign"
+    return "unedited" if digest(text) == records[path] else "edited"
+
+
+def packages() -> str:
+    """Return the lock of this version's packages, which its content has."""
+    return (CONTENT / "requirements.lock").read_text(encoding="utf-8")
 
 
 def hashed(wanted: str) -> str:

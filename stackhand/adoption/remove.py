@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from stackhand.adoption import generated, repository
+from stackhand.adoption import pin, repository
 from stackhand.cli import console, packages
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local import otherengine
@@ -24,9 +24,6 @@ DOTENV = ".env"
 def remove(*, yes: bool) -> None:
     """Remove what Stackhand has generated, and leave the project as it was.
 
-    Args:
-        yes: do not ask for the project's name first.
-
     Raises:
         Failure: this project has not adopted Stackhand, or its stack is up.
     """
@@ -34,8 +31,8 @@ def remove(*, yes: bool) -> None:
     if IS_CHECKOUT or not lock.is_file():
         raise Failure(f"There is nothing to remove: {PROJECT} has no {LOCK}.", code=ExitCode.USAGE)
     left = _require_stopped()
-    records = generated.recorded(lock.read_text(encoding="utf-8"))
-    states = {path: generated.state(PROJECT, path, records) for path in records}
+    records = pin.recorded(lock.read_text(encoding="utf-8"))
+    states = {path: pin.state(PROJECT, path, records) for path in records}
     ours = [path for path, state in states.items() if state == "unedited"]
     edited = [path for path, state in states.items() if state == "edited"]
     if settings.is_ours(PROJECT) and not left.data and not left.unknown:  # else it has the password of what stays
@@ -49,9 +46,8 @@ def remove(*, yes: bool) -> None:
     ignored = repository.unignore(PROJECT)
     kept = f"; kept, because somebody edited it: {', '.join(edited)}" if edited else ""
     kept += "; .env stays, with its line in .gitignore: it may have what only you know" if ignored else ""
-    kept += (
-        f"; {', '.join(map(str, left.data))} stays, with its data: docker compose down --volumes" if left.data else ""
-    )
+    data = ", ".join(map(str, left.data))
+    kept += f"; {data} stays, with its data: docker compose down --volumes" if data else ""
     console.write(f"Stackhand is removed from {PROJECT.name}{kept}")
     _remove_state(State(PROJECT).directory)
 

@@ -91,14 +91,8 @@ def unignore(root: Path) -> bool:
 
 
 def _is_ignored(root: Path, name: str) -> bool:
-    try:
-        done = program.run(
-            ["git", "check-ignore", "--quiet", "--no-index", name],
-            environment=inherited.environment("git"),
-            folder=root,
-            timeout=WITHIN,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+    done = _run(root, "check-ignore", "--quiet", "--no-index", name)
+    if done is None:
         return False
     if done.returncode in {0, 1}:
         return done.returncode == 0
@@ -107,10 +101,14 @@ def _is_ignored(root: Path, name: str) -> bool:
 
 
 def _git(root: Path, *words: str) -> str:
+    done = _run(root, *words)
+    return done.stdout.strip() if done and done.returncode == 0 else ""
+
+
+def _run(root: Path, *words: str) -> subprocess.CompletedProcess[str] | None:
+    """Run git; None where it cannot be run, or takes too long."""
+    environment = inherited.environment("git", LC_ALL="C")
     try:
-        done = program.run(
-            ["git", *words], environment=inherited.environment("git", LC_ALL="C"), folder=root, timeout=WITHIN
-        )
+        return program.run(["git", *words], environment=environment, folder=root, timeout=WITHIN)
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        return None

@@ -67,10 +67,7 @@ class Overlay(msgspec.Struct, frozen=True):
 
 
 def overlay(stack: Stack) -> Overlay:
-    """Return the entries of the status service and its page for a project.
-
-    Args:
-        stack: the project's services, as its own Compose files have them.
+    """Return the entries of the status service and its page for a stack, as its own Compose files have it.
 
     Raises:
         Failure: the stack has no PostgreSQL or no Redis, or Compose rejects its files.

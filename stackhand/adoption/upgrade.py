@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
@@ -27,21 +28,16 @@ INSTALLED_WITHIN = 600.0
 
 
 def upgrade(*, to: str, dry_run: bool) -> None:
-    """Raise the pin, and renew what was generated.
-
-    Args:
-        to: a version, or the path or URL of a wheel; empty for the newest version of the package index.
-        dry_run: show what would be done, and change nothing.
+    """Raise the pin to a version or a wheel, by default the newest of the package index, and renew what was generated.
 
     Raises:
         Failure: the project has no lock, the version is older than its own, or it cannot be installed.
         Exit: the renewal failed, and has said why.
     """
-    lock = pin.read(PROJECT)
+    lock = pin.read()
     if IS_CHECKOUT or not lock:
-        raise Failure(
-            f"There is no {LOCK} here whose version could be raised.", next="stackhand init", code=ExitCode.USAGE
-        )
+        what = f"There is no {LOCK} here whose version could be raised."
+        raise Failure(what, next="stackhand init", code=ExitCode.USAGE)
     asked = _requirement(to, lock)
     _refuse_older(version_of(asked))
     requirement = pin.hashed(asked)
@@ -62,7 +58,6 @@ def upgrade(*, to: str, dry_run: bool) -> None:
 
 
 def _requirement(to: str, lock: str) -> str:
-    """Return what is asked for as a requirement."""
     if to.endswith(".whl") and Path(to).exists():
         return f"stackhand @ {Path(to).resolve().as_uri()}"
     if "://" in to:
@@ -112,34 +107,28 @@ def _installed(requirement: str) -> Path:
     own.write_text(requirement, encoding="utf-8")
     _uv("venv", "--python", sys.executable, str(NEXT / "venv"))
     _uv("pip", "install", "--no-deps", "--python", str(python), "--requirements", str(own))
-    packages = _content(python) / "requirements.lock"
+    code = "from stackhand.system.roots import CONTENT; print(CONTENT)"
+    packages = Path(_run([str(python), "-P", "-c", code], NEXT)) / "requirements.lock"
     _uv("pip", "install", "--require-hashes", "--python", str(python), "--requirements", str(packages))
     return python
 
 
-def _content(python: Path) -> Path:
-    code = "from stackhand.system.roots import CONTENT; print(CONTENT)"
-    done = program.run([python, "-P", "-c", code], environment=inherited.environment("ansible"), folder=NEXT)
-    if done.returncode != 0:
-        raise _cannot(done.stderr)
-    return Path(done.stdout.strip())
-
-
 def _uv(*args: str) -> None:
+    _run([str(pin.UV), *args, "--quiet"], PROJECT)
+
+
+def _run(args: Sequence[str], folder: Path) -> str:
+    """Run a program that installs, and return what it prints."""
     environment = inherited.environment("ansible")
-    argv = [str(pin.UV), *args, "--quiet"]
-    done = program.run(argv, environment=environment, folder=PROJECT, timeout=INSTALLED_WITHIN)
+    done = program.run(args, environment=environment, folder=folder, timeout=INSTALLED_WITHIN)
     if done.returncode != 0:
-        raise _cannot(done.stderr)
-
-
-def _cannot(message: str) -> Failure:
-    return Failure(
-        "The new version cannot be installed; nothing was changed.",
-        evidence=message.strip().splitlines()[-6:],
-        next="fix that, then repeat the command",
-        code=ExitCode.PREFLIGHT,
-    )
+        raise Failure(
+            "The new version cannot be installed; nothing was changed.",
+            evidence=done.stderr.strip().splitlines()[-6:],
+            next="fix that, then repeat the command",
+            code=ExitCode.PREFLIGHT,
+        )
+    return done.stdout.strip()
 
 
 def _renew(python: Path, *, dry_run: bool) -> int:

@@ -26,6 +26,7 @@ from stackhand.cli.loglines import tail
 from stackhand.cli.reporter import Reporter
 from stackhand.project.hooks import Hooks
 from stackhand.project.state import State
+from stackhand.system import program
 from stackhand.system.roots import CONTENT, IS_CHECKOUT, PROJECT
 
 ENDS_WITHIN = 15.0
@@ -69,20 +70,18 @@ def run(
     playbook: str,
     variables: Mapping[str, Any],
     *,
-    stream: IO[str],
+    reporter: Reporter,
     lock: int | None,
     interrupted: Callable[[Failure | None], Failure],
-    reporter: Reporter | None = None,
 ) -> Outcome:
     """Run a playbook to its end.
 
     Args:
         playbook: its name, without folder and ending.
         variables: Ansible's extra variables.
-        stream: where its steps are shown.
+        reporter: shows its steps.
         lock: the descriptor of `State.lock`, which the playbook shares.
         interrupted: returns what to say when the user interrupts it, from what the playbook said of that itself.
-        reporter: what shows them there; without one, that of people.
 
     Raises:
         Failure: a task failed, Ansible itself did, or the user interrupted it.
@@ -91,7 +90,6 @@ def run(
     log_path = state.logs / f"playbook-{playbook}.log"
     began = time.monotonic()
     outcome = Outcome()
-    reporter = reporter or Reporter(stream)
     state.make()
     reading, writing = os.pipe()
     with log_path.open("wb") as log, os.fdopen(reading, encoding="utf-8") as events:
@@ -140,27 +138,21 @@ def continue_watched(show: Callable[[bytes], None], hooks: Hooks | None) -> None
 
 def _before(hooks: Hooks) -> None:
     """Run what comes before a playbook, which a signal ends too; end this process when it fails."""
-    handlers = _interruptible()
-    try:
-        hooks.before()
-    except Failure as failure:
-        streams.prepare()
-        hooks.failed(failure)
-        Reporter(sys.stdout).failure(failure)
-        os._exit(streams.finish(int(failure.code)))
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-
-
-def _interruptible() -> dict[int, Any]:
-    """Let both signals that end us interrupt us instead, and return how each was handled."""
-    return {each: signal.signal(each, signal.default_int_handler) for each in (signal.SIGINT, signal.SIGTERM)}
+    with program.handling(signal.default_int_handler):
+        try:
+            hooks.before()
+        except Failure as failure:
+            streams.prepare()
+            hooks.failed(failure)
+            Reporter(sys.stdout).failure(failure)
+            os._exit(streams.finish(int(failure.code)))
 
 
 def _watch_to_end(child: psutil.Process, reading: int, show: Callable[[bytes], None], hooks: Hooks | None) -> ExitCode:
     """Show a playbook to its end; return its exit code."""
     streams.prepare()
-    _interruptible()
+    for each in program.INTERRUPTS:
+        signal.signal(each, signal.default_int_handler)
     outcome, reporter = Outcome(), Reporter(sys.stdout)
     try:
         with os.fdopen(reading, encoding="utf-8") as events:

@@ -19,6 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+import msgspec
+
 from stackhand.ansible.events import EVENTS
 from stackhand.cli import packages
 from stackhand.cli.failure import Failure
@@ -40,18 +42,20 @@ BESIDE = "stackhand.release.heartbeat"
 HELP = {"--help", "-h"}
 
 
+class PlaybookRequest(msgspec.Struct, frozen=True):
+    """What the process that waits is told to become: the arguments of ansible-playbook, and its whole environment."""
+
+    arguments: list[str]
+    environment: dict[str, str]
+
+
 def command(playbook: str, variables: Mapping[str, Any]) -> list[str]:
     """Return the command line that runs `playbooks/NAME.yml` with extra variables."""
     return [*_python(), *_arguments(playbook, variables)]
 
 
 def begin(words: Sequence[str], folder: Path = PROJECT) -> None:
-    """Have a process load Ansible where the verb of a command line will probably need it; see `start`.
-
-    Args:
-        words: of the command line.
-        folder: of the project.
-    """
+    """Have a process load Ansible where the verb of a command line will probably need it; see `start`."""
     verb = next((word for word in words if not word.startswith("-")), "")
     ours = IS_CHECKOUT or roots.VARIABLE in os.environ  # else the project's own version may run in our place
     if verb in NEEDS.keys() | CLOUD and ours and HELP.isdisjoint(words):
@@ -85,10 +89,10 @@ def start(
     environment = {**inherited.environment("ansible"), **_own(state)}
     if _ahead and (playbook in CLOUD) == (_ahead[0][2] in CLOUD):
         child, connection, _ = _ahead.pop()
-        message = {"arguments": _arguments(playbook, variables), "environment": environment}
+        request = PlaybookRequest(_arguments(playbook, variables), environment)
         with connection, suppress(OSError):  # it has ended: as if it had never been
             socket.send_fds(connection, [b"\n"], [log.fileno(), *shared])
-            connection.sendall(json.dumps(message).encode())
+            connection.sendall(json.dumps(msgspec.structs.asdict(request)).encode())
             return child
         child.wait()
     return subprocess.Popen(
@@ -113,7 +117,9 @@ def await_playbook(descriptor: int) -> None:
         first, shared, _, _ = socket.recv_fds(connection, 1, 3)
         content = b"".join(iter(lambda: connection.recv(1 << 16), b"")) if first else b""
     try:
-        message = json.loads(content)
+        request = msgspec.convert(
+            json.loads(content), PlaybookRequest
+        )  # msgspec's own JSON has no bytes that are not UTF-8
     except ValueError:
         raise SystemExit(0) from None
     log, events = shared[:2]  # a third is the lock, which we hold as long as we run
@@ -121,8 +127,8 @@ def await_playbook(descriptor: int) -> None:
         os.dup2(log, output)
     os.close(log)
     os.environ.clear()
-    os.environ.update({**message["environment"], EVENTS: str(events)})
-    sys.argv[1:] = message["arguments"]
+    os.environ.update({**request.environment, EVENTS: str(events)})
+    sys.argv[1:] = request.arguments
 
 
 _ahead: list[tuple[subprocess.Popen[bytes], socket.socket, str]] = []
@@ -156,11 +162,6 @@ class Beside(NamedTuple):
     """A process that loads beside Ansible, and then waits for a line on its stdin; it ends where none comes.
 
     Not a `Popen`: the worker that writes the line is a fork of the process that started it.
-
-    Args:
-        pid: its own.
-        stdin: what is written to it.
-        stdout: what it writes.
     """
 
     pid: int
@@ -230,7 +231,6 @@ def _never_evaluated(value: Any) -> Any:
 
 
 def _own(state: State) -> dict[str, str]:
-    """Return what we add to what a playbook inherits."""
     return {
         roots.VARIABLE: str(PROJECT),
         "ANSIBLE_HOME": str(state.directory / "ansible"),

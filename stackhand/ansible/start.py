@@ -26,7 +26,7 @@ from stackhand.system.roots import PROJECT  # noqa: E402
 LOCAL = {"up", "down"}
 """What needs nothing that is encrypted."""
 IN_PROCESS = LOCAL | process.CLOUD
-"""What needs no workers: its steps end by themselves when they are interrupted."""
+"""What needs no workers, whose fork costs more than most local steps: they end by themselves when interrupted."""
 STEPS = "stackhand.release.action"
 """What the steps of the playbooks for the cloud load."""
 KEPT = PROJECT / ".stackhand" / "ansible" / "parsed"
@@ -59,7 +59,6 @@ def _routes(original: Callable[..., Any], text: bytes | str, name: Any) -> Any:
 
 
 def _definitions(original: Callable[..., Any], stream: IO[bytes]) -> Any:
-    """Return the definitions of Ansible's settings."""
     content = stream.read()
     return parsed(content, partial(original, content))
 
@@ -89,6 +88,33 @@ def _import_ansible(*, vault: bool) -> Callable[[], None]:
     return playbook.main  # type: ignore[no-any-return]
 
 
+def run_in_process(self: Any, host: Any, task: Any, task_vars: dict[str, Any], play_context: Any) -> None:
+    """Run a task in place of queueing it, and leave its result where that of a worker arrives.
+
+    A strategy plugin would do the same, and Ansible 2.19 takes none any more without a warning.
+    """
+    from ansible._internal import _task
+    from ansible.executor.task_executor import TaskExecutor
+    from ansible.executor.task_result import _RawTaskResult
+    from ansible.plugins import loader
+
+    known = {"host": host, "task": task, "task_vars": task_vars, "play_context": play_context}
+    self._queued_task_cache[(host.name, task._uuid)] = known
+    self._tqm.send_callback("v2_runner_on_start", host, task)
+    running = task.copy(exclude_parent=True, exclude_tasks=True)  # its templates are filled in, as in a worker
+    running._parent = task._parent
+    plugins = loader.get_plugin_loader_namespace()
+    with _task.TaskContext(running):
+        returned = TaskExecutor(
+            host, running, task_vars, play_context, self._loader, plugins, self._final_q, self._variable_manager
+        ).run()
+    with self._results_lock:
+        self._results.append(
+            _RawTaskResult(host=host, task=running, return_data=returned, task_fields=running.dump_attrs())
+        )
+    self._pending_results += 1
+
+
 def main() -> None:
     """Run ansible-playbook with this process's command line, or with that which comes once it has loaded."""
     ahead = sys.argv[1] == process.AHEAD
@@ -97,9 +123,9 @@ def main() -> None:
         process.start_beside()
     run = _import_ansible(vault=name not in LOCAL)
     if name in IN_PROCESS:
-        from stackhand.ansible import in_process
+        from ansible.plugins.strategy import StrategyBase
 
-        in_process.install()
+        StrategyBase._queue_task = run_in_process
     if ahead and name not in LOCAL:
         importlib.import_module(STEPS)
     gc.freeze()

@@ -27,16 +27,13 @@ REJECTED = frozenset(
 )
 ASKED_FOR = frozenset({"AssumeRole", "AssumeRoleWithWebIdentity", "GetRoleCredentials"})
 NAMED = re.compile(r"\b(?:AWS|REQUESTS)_[A-Z_]+\b")
+WRONG_ADDRESS = "the address of this machine's metadata service is not valid"
 WRONG = (
     ("ConfigNotFound", "AWS's configuration file does not exist", "correct {setting}"),
     ("ConfigParseError", "AWS's configuration file cannot be read", "correct {setting}"),
     ("InvalidConfigError", "the configuration of AWS profile {profile} is not valid", "correct {setting}"),
-    ("InvalidIMDSEndpointError", "the address of this machine's metadata service is not valid", "correct {setting}"),
-    (
-        "InvalidIMDSEndpointModeError",
-        "the address of this machine's metadata service is not valid",
-        "correct {setting}",
-    ),
+    ("InvalidIMDSEndpointError", WRONG_ADDRESS, "correct {setting}"),
+    ("InvalidIMDSEndpointModeError", WRONG_ADDRESS, "correct {setting}"),
     ("MetadataRetrievalError", "this machine's metadata service gives no credentials", "{renewal}"),
     (
         "MissingDependencyException",
@@ -84,9 +81,8 @@ def _missing(_error: BaseException) -> Diagnosis:
 
 
 def _not_granted(error: BaseException) -> Diagnosis:
-    return _none(
-        f"AWS profile {profile()} has no permission to log in", error, "get the permission signin:CreateOAuth2Token"
-    )
+    remedy = "get the permission signin:CreateOAuth2Token"
+    return _none(f"AWS profile {profile()} has no permission to log in", error, remedy)
 
 
 def _unknown(error: BaseException) -> Diagnosis:
@@ -119,10 +115,8 @@ def _not_retrieved(error: BaseException) -> Diagnosis:
         trust = "add yourself to its trust policy, or use another profile"
         return _none(f"AWS does not let profile {profile()} assume its role", cause, trust)
     if isinstance(cause, EOFError):
-        code_asked = (
-            f'type its code here: eval "$(aws configure export-credentials --profile {profile()} --format env)"'
-        )
-        return _none(f"AWS profile {profile()} needs an MFA code, which cannot be typed here", error, code_asked)
+        typed = f'type its code here: eval "$(aws configure export-credentials --profile {profile()} --format env)"'
+        return _none(f"AWS profile {profile()} needs an MFA code, which cannot be typed here", error, typed)
     if provider == "custom-process":
         why = f"see why: aws configure export-credentials --profile {profile()}"
         return _none(f"the credential_process of AWS profile {profile()} failed", error, why)
@@ -220,11 +214,9 @@ def known() -> dict[str, dict[str, Any]]:
 
 def source() -> str:
     """Say which credentials are used."""
-    return (
-        "the keys in AWS_ACCESS_KEY_ID"
-        if os.environ.get("AWS_ACCESS_KEY_ID")
-        else f"the credentials of profile {profile()}"
-    )
+    if os.environ.get("AWS_ACCESS_KEY_ID"):
+        return "the keys in AWS_ACCESS_KEY_ID"
+    return f"the credentials of profile {profile()}"
 
 
 DENIED_CODES = frozenset(
@@ -266,12 +258,8 @@ def diagnose_rights(error: BaseException) -> Diagnosis | None:
     remedy = f"grant {action} to {who or 'your role'} (docs/operations.md), or use another role"
     if denied := DENIED.search(message):
         remedy = f"a grant does not help: remove {action} from the {denied[1]} that denies it, or use another role"
-    return Diagnosis(
-        Kind.DENIED,
-        f"AWS does not allow {action}{f' to {who}' if who else ''}",
-        [message],
-        remedy,
-    )
+    sentence = f"AWS does not allow {action}{f' to {who}' if who else ''}"
+    return Diagnosis(Kind.DENIED, sentence, [message], remedy)
 
 
 def action_of(error: BaseException) -> str:

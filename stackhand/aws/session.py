@@ -48,14 +48,7 @@ def client(service: str, region: str) -> Any:
 
 
 def of_emulator(service: str, region: str, endpoint: str, key: str) -> Any:
-    """Return a client of an emulator on this machine, through no proxy.
-
-    Args:
-        service: of AWS.
-        region: whose resources it has.
-        endpoint: its address.
-        key: the access key that it answers to, which is its secret, too.
-    """
+    """Return a client of an emulator on this machine, through no proxy; the access key is its secret, too."""
     made = session()
     from botocore.config import Config
 

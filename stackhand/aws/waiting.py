@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 from typing import TypeVar
 
 from stackhand.aws.errors import message_of, transient
+from stackhand.system import program
 
 
 class Interrupted(Exception):  # noqa: N818 - an order, not a fault
@@ -58,15 +57,11 @@ class Clock:
     def listening(self) -> Iterator[None]:
         """Note signals instead of dying of them: Ansible passes on to its worker what it gets itself."""
 
-        def note(_number: int, _frame: FrameType | None) -> None:
+        def note(_number: int, _frame: object) -> None:
             self.interrupted = True
 
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with program.handling(note):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 Notify = Callable[[str], None]
@@ -77,11 +72,9 @@ SOONEST, PART = 0.25, 0.1
 
 
 def pause(waited: float, longest: float) -> float:
-    """Return the seconds before the next look: what is done soon is seen soon, and what takes minutes is not asked for.
+    """Return the seconds before the next look, `longest` at most, after so many seconds since the first one.
 
-    Args:
-        waited: seconds since the first look.
-        longest: seconds at most.
+    What is done soon is seen soon, and what takes minutes is not asked for.
     """
     return min(longest, max(SOONEST, waited * PART))
 

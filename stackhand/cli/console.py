@@ -191,6 +191,15 @@ def has_unicode() -> bool:
     return "utf" in chosen.lower() or "utf" in locale.getpreferredencoding(False).lower()
 
 
+def ask(text: str) -> str:
+    """Ask on stderr, for stdout may have JSON, and return what is typed; nothing where the input ends."""
+    notify(text)
+    try:
+        return input().strip()
+    except EOFError:
+        return ""
+
+
 def confirm(warning: str, name: str) -> None:
     """Let the user type a name before something is lost.
 
@@ -199,22 +208,12 @@ def confirm(warning: str, name: str) -> None:
     """
     if not sys.stdin.isatty():
         raise Failure(f"{warning}.", next="repeat the command with --yes to confirm", code=ExitCode.USAGE)
-    notify(f"{warning}.\nType {name} to confirm:")  # no result of the verb: stdout may have JSON
-    try:
-        typed = input().strip()
-    except EOFError:
-        typed = ""
-    if typed != name:
+    if ask(f"{warning}.\nType {name} to confirm:") != name:
         raise Failure("Cancelled: the name was not typed, and nothing was done.", code=ExitCode.FAILED)
 
 
 def defect(doing: str, error: Exception) -> Failure:
-    """Keep the traceback of an error, and return the failure that says where.
-
-    Args:
-        doing: the verb or the step that met it.
-        error: what was met.
-    """
+    """Keep the traceback of an error that a verb or a step met, and return the failure that says where."""
     from stackhand import redaction  # which reads YAML, and there is rarely a defect
     from stackhand.project import ownership
 

@@ -37,10 +37,7 @@ class Exit(Exception):  # noqa: N818 - an end, not a fault
 class FailureDocument(msgspec.Struct, frozen=True):
     """A failure as it crosses a process: the `error` object of docs/output.md.
 
-    Args:
-        code: the exit code.
-        kind: its name.
-        what: as in `Failure`, like `evidence` and `next`.
+    Its `kind` is the name of the exit code; all else is as in `Failure`.
     """
 
     code: ExitCode

@@ -20,25 +20,19 @@ from stackhand.cli.failure import ExitCode, Failure
 TAIL_BYTES = 1024 * 1024
 
 TIMES = (
-    (
-        re.compile(r"^(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?)([+-]\d\d:?\d\d)?"),
-        "%Y-%m-%d %H:%M:%S",
-    ),  # PostgreSQL, ISO
-    (re.compile(r"^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d)()"), "%Y/%m/%d %H:%M:%S"),  # nginx
-    (re.compile(r"^\d+:\w (\d\d \w{3} \d{4} \d\d:\d\d:\d\d(?:\.\d+)?)()"), "%d %b %Y %H:%M:%S"),  # Redis
+    (re.compile(r"^(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?)([+-]\d\d:?\d\d)?"), "%Y-%m-%d %H:%M:%S"),
+    (re.compile(r"^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d)()"), "%Y/%m/%d %H:%M:%S"),
+    (re.compile(r"^\d+:\w (\d\d \w{3} \d{4} \d\d:\d\d:\d\d(?:\.\d+)?)()"), "%d %b %Y %H:%M:%S"),
 )
-"""How a line may begin: its time, and its offset; without one it is UTC, which both engines have the servers write."""
+"""How a line of PostgreSQL (or ISO), nginx and Redis may begin: its time, and its offset.
+
+Without one it is UTC, which both engines have the servers write.
+"""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a log.
-
-    Args:
-        service: who said it.
-        text: what.
-        at: when; a line without a time has that of the line before it.
-    """
+    """One line of a log: who said what, and when; a line without a time has that of the line before it."""
 
     service: str
     text: str
@@ -103,11 +97,7 @@ def time_of(text: str) -> datetime | None:
 
 
 class Follower:
-    """Reads what is added to a file, also when it is rotated away or made only later.
-
-    Args:
-        path: the file; what it holds now is not read.
-    """
+    """Reads what is added to a file from now on, also when it is rotated away or made only later."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,16 +1,18 @@
-"""Shows the steps of a playbook as they happen."""
+"""Shows the steps of a playbook as they happen: to people, or to programs as lines of JSON."""
 
 from __future__ import annotations
 
 import os
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
-from stackhand.cli.console import for_people, glyph, has_unicode, readable, rich_console
+from stackhand.cli.console import as_json, for_people, glyph, has_unicode, readable, rich_console
 from stackhand.cli.failure import Failure
 
 if TYPE_CHECKING:
@@ -41,11 +43,7 @@ class StepReport(msgspec.Struct, omit_defaults=True):
 
 
 class Reporter:
-    """Shows the steps of a playbook as they happen.
-
-    Args:
-        stream: where to; a terminal gets colours and a live last line.
-    """
+    """Shows the steps of a playbook as they happen; a terminal gets colours and a live last line."""
 
     def __init__(self, stream: IO[str]) -> None:
         self.stream = stream
@@ -121,3 +119,45 @@ class Reporter:
         if self.live is not None:
             self.live.stop()
             self.live = None
+
+
+class Lines(Reporter):
+    """Writes for programs, on stdout, what a reporter would show: a JSON document on a line for each thing."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stdout)
+
+    def task(self, name: str) -> None:
+        """Say what is being done right now."""
+        self.event("task", name=name)
+
+    def progress(self, text: str) -> None:
+        """Say how far the present step is."""
+        if text != self._reported:
+            self.event("progress", text=text)
+        self._reported = text
+
+    def note(self, text: str) -> None:
+        """Tell something about the present step."""
+        self.event("note", text=text)
+
+    def step(self, step: StepReport, *, changed: bool) -> None:
+        """Report one thing that is done."""
+        self.event("step", changed=changed, words=step.message, **msgspec.to_builtins(step))
+
+    def failure(self, failure: Failure) -> None:
+        """Tell what failed, as the last line."""
+        self.write({"error": msgspec.to_builtins(failure.document())})
+
+    def stop(self) -> None:
+        """Nothing moves here."""
+
+    def event(self, event: str, /, **facts: Any) -> None:
+        """Write one event, with its time."""
+        self.write({"event": event, "time": datetime.now(UTC).isoformat(timespec="milliseconds"), **facts})
+
+    def write(self, document: Mapping[str, Any]) -> None:
+        """Write one line."""
+        from stackhand import redaction
+
+        print(as_json(redaction.current().data(document)), file=self.stream, flush=True)

@@ -20,9 +20,6 @@ CLIENTS = ("valkey-cli", "redis-cli")
 def shell(*, service: str | None) -> None:
     """Become redis-cli where there is one; else read commands from standard input and print the answers.
 
-    Args:
-        service: the cache, where there are several.
-
     Raises:
         Failure: the stack does not run, or has no such server, or several.
     """

@@ -30,11 +30,7 @@ def engine() -> Engine:
 
 
 def database(verb: str, wanted: str | None) -> Database:
-    """Return the database that a verb is about.
-
-    Args:
-        verb: such as db.shell; not every kind of server supports all.
-        wanted: the service that the user names.
+    """Return the database that a verb (db.shell) is about; not every kind of server supports all verbs.
 
     Raises:
         Failure: it does not run, or it is not clear which one is meant.
@@ -78,13 +74,7 @@ def migrating(verb: str, wanted: str | None) -> tuple[Engine, list[Service]]:
 
 
 def choose(stack: Stack, verb: str, wanted: str | None, servers: Sequence[str]) -> Service:
-    """Return the service that a verb is about.
-
-    Args:
-        stack: the services.
-        verb: that was called.
-        wanted: the service that the user names.
-        servers: the kinds of servers that the verb supports.
+    """Return the service that a verb is about: the one that the user wants, or the only one of the supported servers.
 
     Raises:
         Failure: there is none, or several.

@@ -39,13 +39,9 @@ class Copied:
 
 
 def keep(engine: Engine, progress: Callable[[str], None]) -> Copied:
-    """Keep the database of the other engine as a snapshot; its data stays where it is.
+    """Keep the database of the engine other than this one as a snapshot; its data stays where it is.
 
     Whatever runs on either engine is stopped before: nothing must be written that is not copied.
-
-    Args:
-        engine: the one that the database is to be copied to.
-        progress: told how far it is.
 
     Raises:
         Failure: there is none, it cannot be reached, or it is too new for the engine.

@@ -34,19 +34,16 @@ class MongoDB(Database):
 
     title = "MongoDB"
     suffix = ".archive"
+    question = (SHELL, "--eval", "db.hello()")
     files: ClassVar = ("MONGO_INITDB_ROOT_USERNAME", "MONGO_INITDB_ROOT_PASSWORD", "MONGO_INITDB_DATABASE")
 
     def __init__(self, engine: Engine, service: Service) -> None:
         super().__init__(engine, service)
         self._user, self._password, self.name = (first(self.service, name) for name in self.files)
 
-    def answers(self) -> bool:
-        """Whether the server lets us in."""
-        return self.attempt(SHELL, "--eval", "db.hello()")[0] == 0
-
     def shell(self) -> Command:
         """Return how mongosh is run for a person."""
-        argv, environment = self.command(SHELL, interactive=True)
+        argv, environment = super().shell()
         return [*argv, "--shell"], environment
 
     def command(self, tool: str, *, database: str = "", interactive: bool = False) -> Command:
@@ -87,5 +84,4 @@ class MongoDB(Database):
         return msgspec.json.decode(answer, type=Statistics)
 
     def _load(self, source: Path, *flags: str) -> None:
-        with source.open("rb") as file:
-            self.run("mongorestore", "--quiet", "--archive", *flags, source=file)
+        self.run("mongorestore", "--quiet", "--archive", *flags, source=source)

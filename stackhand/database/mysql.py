@@ -42,6 +42,7 @@ class MySQL(Database):
 
     title = "MySQL"
     suffix = ".sql"
+    question = (CLIENT, "--execute=SELECT 1")
     files: ClassVar = tuple(
         f"{image}_{name}"
         for image in ("MARIADB", "MYSQL")
@@ -63,14 +64,6 @@ class MySQL(Database):
             return "root", password
         return user, self._value("PASSWORD")
 
-    def answers(self) -> bool:
-        """Whether the server lets us in."""
-        return self.attempt(CLIENT, "--execute=SELECT 1")[0] == 0
-
-    def shell(self) -> Command:
-        """Return how the client is run for a person."""
-        return self.command(CLIENT, interactive=True)
-
     def command(self, tool: str, *, database: str = "", interactive: bool = False) -> Command:
         """Return how the client or the dump program is run in the container: that of MariaDB, where it has that."""
         user, password = self._login(root=not interactive)
@@ -91,12 +84,12 @@ class MySQL(Database):
             draft = f"{self.name[: LONGEST_NAME - len('_stackhand_new')]}_stackhand_new"
             try:
                 self._make(draft, characters)
-                self._load(source, draft)
+                self.run(CLIENT, *STRICT, database=draft, source=source)
             finally:
                 self._statement(f"DROP DATABASE IF EXISTS {_quoted(draft)}")
         self._make(self.name, characters)
         if source:
-            self._load(source, self.name)
+            self.run(CLIENT, *STRICT, source=source)
         return []
 
     def statistics(self) -> Statistics:
@@ -117,10 +110,6 @@ class MySQL(Database):
 
     def _statement(self, statement: str) -> None:
         self.run(CLIENT, f"--execute={statement}", database="information_schema")
-
-    def _load(self, source: Path, name: str) -> None:
-        with source.open("rb") as file:
-            self.run(CLIENT, *STRICT, database=name, source=file)
 
 
 def _quoted(name: str) -> str:

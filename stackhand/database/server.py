@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
@@ -48,6 +50,8 @@ class Database(ABC):
     """What can be done with it."""
     files: ClassVar[tuple[str, ...]]
     """The variables of its image that may be in a file, which a variable NAME_FILE names."""
+    question: ClassVar[tuple[str, ...]]
+    """Its client, and what it asks to see whether the server lets us in."""
     name: str
     """Of the database; empty where none is known."""
 
@@ -57,13 +61,13 @@ class Database(ABC):
         others = [each for each in engine.stack.services.values() if each.server in KINDS and each.name != service.name]
         self.snapshots = engine.state.snapshots / service.name if others else engine.state.snapshots
 
-    @abstractmethod
     def answers(self) -> bool:
-        """Whether it can be worked with, whatever its health check says."""
+        """Whether it can be worked with, whatever its health check says: it lets us in."""
+        return self.attempt(*self.question)[0] == 0
 
-    @abstractmethod
     def shell(self) -> Command:
         """Return how its client is run for a person."""
+        return self.command(self.question[0], interactive=True)
 
     @abstractmethod
     def command(self, tool: str, *, database: str = "", interactive: bool = False) -> Command:
@@ -92,7 +96,7 @@ class Database(ABC):
         """Return its version, size and connections."""
 
     def run(
-        self, tool: str, *args: str, database: str | None = None, source: IO[bytes] | None = None, to: Any = None
+        self, tool: str, *args: str, database: str | None = None, source: Path | str | None = None, to: Any = None
     ) -> str:
         """Run one of the server's programs and return its output.
 
@@ -100,7 +104,7 @@ class Database(ABC):
             tool: the program.
             args: of the program.
             database: another one than the stack's.
-            source: what it reads from standard input.
+            source: what it reads from standard input: a file, or a text.
             to: a file for its output, which is not returned then.
 
         Raises:
@@ -114,24 +118,25 @@ class Database(ABC):
         return (result.stdout or b"").decode("utf-8", "replace")
 
     def attempt(
-        self, tool: str, *args: str, database: str | None = None, source: IO[bytes] | None = None
+        self, tool: str, *args: str, database: str | None = None, source: Path | str | None = None
     ) -> tuple[int, list[str]]:
         """Run one of the server's programs; return its exit code, and the lines of what it complained about."""
         done = self._execute(tool, args, database, source, None)
         return done.returncode, _lines(done.stderr)
 
     def _execute(
-        self, tool: str, args: tuple[str, ...], database: str | None, source: IO[bytes] | None, to: Any
+        self, tool: str, args: tuple[str, ...], database: str | None, source: Path | str | None, to: Any
     ) -> subprocess.CompletedProcess[bytes]:
         argv, environment = self.command(tool, database=database or self.name)
-        return subprocess.run(
-            [*argv, *args],
-            env=environment,
-            stdin=source or subprocess.DEVNULL,
-            stdout=to or subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            check=False,
-        )
+        with _opened(source) as stdin:
+            return subprocess.run(
+                [*argv, *args],
+                env=environment,
+                stdin=stdin,
+                stdout=to or subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                check=False,
+            )
 
     def write(self, path: Path, tool: str, *args: str) -> None:
         """Write the output of a program into a file, which is there only when it is whole."""
@@ -189,6 +194,18 @@ class Database(ABC):
 def first(service: Service, *names: str) -> str:
     """Return the first of these variables of a service that has a value; the images take an empty one for none."""
     return next((value for name in names if (value := service.environment.get(name))), "")
+
+
+@contextmanager
+def _opened(source: Path | str | None) -> Iterator[IO[bytes] | int]:
+    if source is None:
+        yield subprocess.DEVNULL
+        return
+    with source.open("rb") if isinstance(source, Path) else tempfile.TemporaryFile() as file:
+        if isinstance(source, str):
+            file.write(source.encode())
+            file.seek(0)
+        yield file
 
 
 def _lines(output: bytes) -> list[str]:

@@ -1,4 +1,4 @@
-"""The verbs of `./inv db.…`: migrate, look, and keep copies before anything is lost.
+"""The verbs of `./inv db.…`: migrate, look, keep copies before anything is lost, and note something on an incident.
 
 All of it goes through the programs of the server itself (`Database`).
 """
@@ -14,10 +14,11 @@ from pathlib import Path
 
 import msgspec
 
+from stackhand import redaction
 from stackhand.cli import console
 from stackhand.cli.console import confirm
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.database import choice, migrations, seeds
+from stackhand.database import choice, migrations
 from stackhand.database.postgres import PostgreSQL
 from stackhand.database.server import Database
 from stackhand.local import interruption
@@ -27,6 +28,21 @@ from stackhand.system.roots import PROJECT
 
 SEEDS = PROJECT / "seeds"
 SNAPSHOTS = {f"before-*{kind.suffix}" for kind in choice.DATABASES.values()}
+LONGEST_NOTE = 2000
+"""Characters, as the database has it too."""
+LARGEST_DIGITS = 18
+INCIDENTS = """
+SELECT set_config('search_path', quote_ident(nspname), false) FROM pg_namespace WHERE (
+    SELECT count(*) FROM pg_class
+    WHERE relnamespace = pg_namespace.oid AND relname IN ('history_incident', 'schema_migration') AND relkind = 'r'
+) = 2 ORDER BY nspname = 'public' LIMIT 1
+"""
+"""Finds the tables of the status service; without a row, there are none."""
+SET_NOTE = """
+UPDATE history_incident SET note = :'text', updated_at = now() WHERE id = :'incident'
+RETURNING component || ' of ' || to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI" UTC"');
+"""
+NEWEST_INCIDENTS = "SELECT 'no. ' || id || ': ' || component FROM history_incident ORDER BY started_at DESC LIMIT 5"
 
 
 class SavedSnapshot(msgspec.Struct, frozen=True):
@@ -156,7 +172,48 @@ def seed(*, service: str | None) -> None:
         if not files:
             raise Failure("seeds/ has nothing to load.", next="write SQL into seeds/001_name.sql")
         for path in files:
-            console.write(f"{path.name}  {console.counted(seeds.load(database, path), 'row')}")
+            console.write(f"{path.name}  {console.counted(database.load(path), 'row')}")
+
+
+def note(incident: str, text: str, *, service: str | None) -> None:
+    """Set the note on an incident; an empty one removes it.
+
+    Args:
+        incident: its number, as the page shows it.
+        text: plain, for people.
+        service: the database of the status service, where there are several.
+
+    Raises:
+        Failure: there is no such incident, or the text is too long.
+    """
+    text = redaction.current().content(text.strip())  # the page shows it to everybody
+    if len(text) > LONGEST_NOTE:
+        raise Failure(f"A note may have {LONGEST_NOTE} characters, not {len(text)}.", code=ExitCode.USAGE)
+    database = choice.database("db.note", service)
+    assert isinstance(database, PostgreSQL)  # noqa: S101 - the only kind that supports it
+    if not database.sql(INCIDENTS, database=database.name):
+        raise Failure(
+            f"The database {database.name} has no incidents: it has no table of the status service.",
+            next="./inv db.migrate, or name the database of the status service with --service",
+            code=ExitCode.USAGE,
+        )
+    is_number = incident.isascii() and incident.isdigit() and len(incident) <= LARGEST_DIGITS
+    noted = _set_note(database, incident, text) if is_number else ""
+    if not noted:
+        known = database.sql(INCIDENTS, NEWEST_INCIDENTS, database=database.name).splitlines()[1:]
+        raise Failure(
+            f"There is no incident {incident!r}.",
+            evidence=known or ["there are no incidents"],
+            next="find its number on the page or in /api/incidents",
+            code=ExitCode.USAGE,
+        )
+    console.write(f"{'note added to' if text else 'note removed from'} {noted}; the page shows it within a minute")
+
+
+def _set_note(database: PostgreSQL, incident: str, text: str) -> str:
+    """Return which incident it was; psql quotes the values itself, for they may be anything."""
+    values = ("-v", f"incident={incident}", "-v", f"text={text}")
+    return database.script(f"{INCIDENTS} \\gset\n{SET_NOTE}", *values).strip()
 
 
 def _show_notes(notes: Sequence[str]) -> None:
@@ -175,15 +232,11 @@ def _lock(verb: str):  # type: ignore[no-untyped-def]
     state = State(PROJECT)
     with state.lock(f"./inv {verb}", 60.0, console.notify):
         before = _kept(state)
-        with interruption.reported(verb, lambda: _kept_since(before, state)):
+        kept = "the previous data is kept as {}"
+        with interruption.reported(verb, lambda: [kept.format(path.stem) for path in _kept(state) - before]):
             yield
 
 
 def _kept(state: State) -> set[Path]:
     """Return the snapshots that were taken before something was replaced."""
     return {path for pattern in SNAPSHOTS for path in state.snapshots.rglob(pattern)}
-
-
-def _kept_since(before: set[Path], state: State) -> list[str]:
-    """Return a sentence on each snapshot that was taken since."""
-    return [f"the previous data is kept as {path.stem}" for path in _kept(state) - before]

@@ -17,6 +17,7 @@ from stackhand.system import program
 from stackhand.system.roots import CONTENT
 
 PYTHON = sys.executable
+BIN = Path(PYTHON).parent
 COMPILE = [PYTHON, "-m", "uv", "pip", "compile", "--universal", "--generate-hashes", "--no-annotate", "--quiet"]
 COMPILE_AS = ["--custom-compile-command", "./inv lock"]
 TOOLKIT = ["--python-version", "3.11"]
@@ -48,27 +49,19 @@ CHECKS = {
     "ruff": [PYTHON, "-m", "ruff", "check", "."],
     "format": [PYTHON, "-m", "ruff", "format", "--check", "--diff", "."],
     "mypy": [PYTHON, "-m", "mypy"],
-    "imports": [str(Path(PYTHON).with_name("lint-imports")), "--no-logo"],
-    "codespell": [str(Path(PYTHON).with_name("codespell")), "."],
+    "imports": [f"{BIN}/lint-imports", "--no-logo"],
+    "codespell": [f"{BIN}/codespell", "."],
     "yamllint": [PYTHON, "-m", "yamllint", "--strict", "."],
     "ansible-lint": [PYTHON, "-m", "ansiblelint", "--offline", "-q"],
-    "shellcheck": [str(Path(PYTHON).with_name("shellcheck")), *SCRIPTS],
-    "actionlint": [
-        str(Path(PYTHON).with_name("jactionlint")),
-        f"--shellcheck={Path(PYTHON).with_name('shellcheck')}",
-        "--strict-exit",
-    ],
-    "zizmor": [str(Path(PYTHON).with_name("zizmor")), "--offline", "--quiet", ".github/workflows"],
+    "shellcheck": [f"{BIN}/shellcheck", *SCRIPTS],
+    "actionlint": [f"{BIN}/jactionlint", f"--shellcheck={BIN}/shellcheck", "--strict-exit"],
+    "zizmor": [f"{BIN}/zizmor", "--offline", "--quiet", ".github/workflows"],
 }
 """The linters, by name: what to run in the checkout."""
 
 
 def test(*, fast: bool, only: str) -> None:
-    """Run the tests.
-
-    Args:
-        fast: without those that start a whole stack.
-        only: an expression for pytest's -k.
+    """Run the tests; `fast` without those that start a whole stack, `only` those of an expression for pytest's -k.
 
     Raises:
         Failure: tests failed; pytest has said which.
@@ -80,17 +73,12 @@ def test(*, fast: bool, only: str) -> None:
         args += ["-m", "not slow"]
     if only:
         args += ["-k", only]
-    code = subprocess.run(args, cwd=CONTENT, check=False).returncode
-    if code != 0:
+    if program.show(args, folder=CONTENT) != 0:
         raise Exit(ExitCode.FAILED)
 
 
 def check(*, mutation: bool, vulnerabilities: bool) -> None:
-    """Run the linters, or another check.
-
-    Args:
-        mutation: change the code instead, and count what the tests notice.
-        vulnerabilities: look the packages of the lock files up instead.
+    """Run the linters, or instead count which changes of the code the tests notice, or look up the locked packages.
 
     Raises:
         Failure: something was found.
@@ -153,7 +141,7 @@ def check_mutation() -> None:
 
 def _seeded() -> int:
     """Make each seeded mistake in terraform/, show which are noticed, and return an exit code."""
-    return subprocess.run([PYTHON, "-m", "tests.oracles"], cwd=CONTENT, check=False).returncode
+    return program.show([PYTHON, "-m", "tests.oracles"], folder=CONTENT)
 
 
 def bench(name: str) -> None:
@@ -163,15 +151,12 @@ def bench(name: str) -> None:
         Failure: it could not be finished.
     """
     _install()
-    if subprocess.run([PYTHON, "-m", f"bench.{name}"], cwd=CONTENT, check=False).returncode != 0:
+    if program.show([PYTHON, "-m", f"bench.{name}"], folder=CONTENT) != 0:
         raise Failure(f"The measurement {name} did not finish.")
 
 
 def lock(*, upgrade: bool) -> None:
-    """Compile pyproject.toml into the lock files.
-
-    Args:
-        upgrade: take the newest versions that pyproject.toml allows.
+    """Compile pyproject.toml into the lock files; with `upgrade`, of the newest versions that it allows.
 
     Raises:
         Failure: versions cannot be found that go together.
@@ -188,8 +173,7 @@ def lock(*, upgrade: bool) -> None:
 
 def _install() -> None:
     """Have the packages of requirements-dev.lock: `./inv` knows how, and says so when it cannot."""
-    code = subprocess.run(["sh", str(CONTENT / "inv"), "--install-development"], cwd=CONTENT, check=False).returncode
-    if code != 0:
+    if program.show(["sh", str(CONTENT / "inv"), "--install-development"], folder=CONTENT) != 0:
         raise Exit(ExitCode.FAILED)
 
 

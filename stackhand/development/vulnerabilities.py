@@ -42,14 +42,7 @@ class Package:
 
 @dataclass(frozen=True)
 class Vulnerability:
-    """What OSV knows of a package.
-
-    Args:
-        package: that has it.
-        names: its number, and what else it is called.
-        summary: one line.
-        fixed: the versions that do not have it any more.
-    """
+    """What OSV knows of a package: its number and other names, one line, and the versions that do not have it."""
 
     package: Package
     names: tuple[str, ...]
@@ -58,11 +51,7 @@ class Vulnerability:
 
 
 def check(names: Iterable[str], database: str = DATABASE) -> None:
-    """Look every package of some locks up, and say so when that cannot be done.
-
-    Args:
-        names: of the locks, in the checkout.
-        database: the address of OSV.
+    """Look every package of some locks of the checkout up in OSV, and say so when that cannot be done.
 
     Raises:
         Failure: packages have known vulnerabilities that are not allowed.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from stackhand.ansible import options
-from stackhand.ansible.action import Action
+from stackhand.ansible.action import Action, StepOptions
 from stackhand.local import engines
 from stackhand.local.engines.engine import Engine
 from stackhand.project import settings
@@ -14,7 +13,7 @@ from stackhand.project.stack.model import Stack
 from stackhand.system.roots import PROJECT
 
 
-class OnEngine(options.Options):
+class OnEngine(StepOptions):
     """Options of a step on the services.
 
     Args:

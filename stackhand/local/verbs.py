@@ -81,7 +81,7 @@ def _up(state: State, engine: str, *, free_ports: bool, copy_data: bool, timeout
 
 def _play(name: str, variables: Mapping[str, object], stream: IO[str], lock: int | None) -> playbook.Outcome:
     return playbook.run(
-        name, variables, stream=stream, lock=lock, interrupted=lambda _failure: interruption.failure(name)
+        name, variables, reporter=Reporter(stream), lock=lock, interrupted=lambda _failure: interruption.failure(name)
     )
 
 

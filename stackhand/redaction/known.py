@@ -72,10 +72,7 @@ class Known:
     def add(self, name: str, value: str, *, named: bool = False) -> None:
         """Add a secret, the password in it when it is a URL, and its lines when it has several.
 
-        Args:
-            name: its name.
-            value: its value.
-            named: whether whatever stands behind that name is a secret.
+        It is `named` where whatever stands behind its name is a secret.
         """
         value = value.strip()
         if not value or patterns.PLACEHOLDER.fullmatch(value) or patterns.REFERENCE.fullmatch(value):

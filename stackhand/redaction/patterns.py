@@ -68,11 +68,7 @@ def looks_random(text: str) -> bool:
 
 
 class Patterns:
-    """What finds secrets by name and form.
-
-    Args:
-        names: of secrets, beside those that say so themselves.
-    """
+    """What finds secrets by name and form: behind the names that say so themselves, and some others."""
 
     def __init__(self, names: Collection[str] = ()) -> None:
         self.names = frozenset(names)

@@ -1,16 +1,26 @@
-"""A copy of the repository with a history of its own, in which a rehearsal may commit what it likes."""
+"""A copy of the repository with a history of its own, in which a rehearsal may commit what it likes.
+
+Also a change whose release must fail: one service of it exits as soon as it is started.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from stackhand.ansible.events import EVENTS
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers.images import stream
+from stackhand.infrastructure.services import compose, services
+from stackhand.project.compose import composefiles
+from stackhand.project.compose.resolution import Entry
+from stackhand.project.stack.dockerfile import TARGET
+from stackhand.project.stack.model import Service, Stack
+from stackhand.project.stack.xaws import Fargate, Job
 from stackhand.project.state import LOCK_HELD
 from stackhand.release.checkout import export, git
 from stackhand.system import roots
@@ -22,6 +32,8 @@ OF_ITS_OWN = {EVENTS, LOCK_HELD, roots.VARIABLE}
 """What verbs in it must not have from the checkout: they would act there."""
 INSTALLED = ("tools",)
 """Folders of an environment that `./inv` makes when something is installed into them."""
+FAILING = "echo this release fails on purpose, to rehearse a rollback; exit 3"
+EXITS = f'["sh", "-c", "{FAILING}"]'
 WHO = ("-c", "user.name=rehearsal", "-c", "user.email=rehearsal@localhost", "-c", "commit.gpgsign=false")
 
 
@@ -49,8 +61,7 @@ class Clone:
         """
         shutil.rmtree(path, ignore_errors=True)
         path.parent.mkdir(parents=True, exist_ok=True)
-        clone = cls(path)
-        clone.git("rev-parse", "HEAD", folder=PROJECT)  # whose refusal says more than that of a clone
+        cls(path).git("rev-parse", "HEAD", folder=PROJECT)  # whose refusal says more than that of a clone
         top, place = export.placed(PROJECT)
         clone = cls(path, place)
         clone.git("clone", "--quiet", str(top), str(path), folder=PROJECT)
@@ -58,8 +69,7 @@ class Clone:
             (path / ".git" / "info" / "exclude").write_text(".venv\n", encoding="utf-8")
             link_environment(PROJECT / ".venv", path / ".venv")
         clone.clone_submodules(top, path)
-        listed = clone.git("ls-files", "-z", "--modified", "--others", "--exclude-standard", folder=top)
-        for name in filter(None, listed.split("\0")):
+        for name in git.names("ls-files", "-z", "--modified", "--others", "--exclude-standard", folder=top):
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             if (top / name).is_dir():
                 continue
@@ -96,6 +106,18 @@ class Clone:
     def back(self, commit: str) -> None:
         """Be at an earlier commit again."""
         self.git("reset", "--quiet", "--hard", commit)
+
+    def sabotage(self) -> None:
+        """Break a service in it, so that its migrations still run: by its image, or by the Compose file."""
+        stack, resolved = compose.stack_of(PROJECT), services.resolve(PROJECT).resolved
+        service = _chosen(stack, resolved)
+        path = self.project / (Path(service.build.context) / service.build.dockerfile if service.build else "")
+        if path.is_file() and not _overridden(resolved[service.name]):
+            # What runs in the same image needs its entrypoint, which then takes a command.
+            reset = [] if _is_shared(stack, service, resolved) else ["ENTRYPOINT []"]
+            path.write_text(ending_with(path.read_text(encoding="utf-8"), [*reset, f"CMD {EXITS}"]), encoding="utf-8")
+        else:
+            _override(self.project / composefiles.OVERLAY, service)
 
     def inv(
         self, args: list[str], environment: Mapping[str, str], notify: Callable[[str], None]
@@ -156,3 +178,44 @@ def _place(program: Path, at: Path, paths: Mapping[str, str]) -> None:
         content = content.replace(old.encode(), new.encode())
     at.write_bytes(content)
     shutil.copymode(program, at)
+
+
+def _chosen(stack: Stack, resolved: dict[str, Entry]) -> Service:
+    """Return the service to break: one that is broken by its image if there is one, and after a migration."""
+    return min(
+        (each for each in stack.services.values() if isinstance(each.aws, Fargate)),
+        key=lambda each: (not each.build or _overridden(resolved[each.name]), not (each.jobs or each.migrate)),
+    )
+
+
+def ending_with(dockerfile: str, lines: Iterable[str]) -> str:
+    """Return a Dockerfile with lines at the end of the stage that a service is released as."""
+    stages = re.split(r"^(?=FROM )", dockerfile, flags=re.MULTILINE)
+    named = [number for number, text in enumerate(stages) if re.match(rf"FROM .* AS {TARGET}\s", text, re.IGNORECASE)]
+    at = named[0] if named else len(stages) - 1
+    stages[at] = "\n".join([stages[at].rstrip(), *lines, "", ""])
+    return "".join(stages)
+
+
+def _overridden(entry: Entry) -> bool:
+    """Whether the Compose file says what a service runs, whatever its image does."""
+    return bool(entry.get("command") or entry.get("entrypoint"))
+
+
+def _is_shared(stack: Stack, service: Service, resolved: dict[str, Entry]) -> bool:
+    """Whether migrations run in the service's image, by its entrypoint."""
+    jobs = [each for each in stack.services.values() if isinstance(each.aws, Job)]
+    return bool(service.migrate) or any(
+        not resolved[each.name].get("entrypoint") and (each.name in service.jobs or each.build == service.build)
+        for each in jobs
+    )
+
+
+def _override(path: Path, service: Service) -> None:
+    """Have a service exit, by the overlay; a migration in the service's own task needs its entrypoint."""
+    import yaml
+
+    document = (yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None) or {}
+    entry = document.setdefault("services", {}).setdefault(service.name, {})
+    entry["command" if service.migrate else "entrypoint"] = ["sh", "-c", FAILING]
+    path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")

@@ -5,19 +5,18 @@ https://github.com/ministackorg/ministack
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 import stackhand
 from stackhand.aws import session
@@ -26,38 +25,28 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
 from stackhand.containers import docker
 from stackhand.local.engines.embedded.launch import birth
-from stackhand.project import hooks, inherited
-from stackhand.rehearsal import address
+from stackhand.project import hooks, inherited, ownership
+from stackhand.rehearsal import resources
 from stackhand.system import http, waiting
 
-STARTS_WITHIN = 60.0
-ENDS_WITHIN = 60.0
+STARTS_WITHIN = ENDS_WITHIN = 60.0
 ENDING = re.compile(rf"{docker.NOT_THERE.pattern}|already in progress", re.IGNORECASE)
 """What docker says of a container that the emulator is removing itself."""
 SERVICES = (
-    *(
-        "acm",
-        "autoscaling",
-        "ec2",
-        "ecr",
-        "ecs",
-        "ecs-metadata",
-        "elasticache",
-        "elasticloadbalancing",
-        "events",
-        "iam",
-    ),
-    *("kms", "logs", "monitoring", "rds", "route53", "s3", "scheduler", "secretsmanager", "servicediscovery", "sns"),
-    *("ssm", "sts", "tagging"),
+    *("acm", "autoscaling", "ec2", "ecr", "ecs", "ecs-metadata", "elasticache", "elasticloadbalancing", "events"),
+    *("iam", "kms", "logs", "monitoring", "rds", "route53", "s3", "scheduler", "secretsmanager", "servicediscovery"),
+    *("sns", "ssm", "sts", "tagging"),
 )
 """What terraform/ and a deploy use of AWS: some of the others would run what they are given on this machine. Its
 scheduler starts no tasks: a rehearsal starts jobs by `./inv run`."""
+PYTHON = Path(sys.prefix) / "tools" / "ministack" / "bin" / "python"
+"""Asked for the module: a script of `bin` names its Python by the path of the checkout that it was installed from."""
+APPLICATION = "stackhand.rehearsal.ministack.app:app"
 _children: list[subprocess.Popen[bytes]] = []
 """Kept, for they may outlive us on purpose, and Python complains of forgotten ones."""
 
 
-@dataclass(frozen=True)
-class Emulator:
+class Emulator(msgspec.Struct, frozen=True):
     """An emulator that was started, dead or alive.
 
     Args:
@@ -113,13 +102,18 @@ class Emulator:
 
     def containers(self) -> list[str]:
         """Return the ids of the containers it started, running or not."""
-        mine = f"label={address.LABEL}={socket.gethostname()}:{self.port}"
+        mine = f"label={resources.label(self.port)}"
         return docker.run("ps", "--all", "--quiet", "--filter", mine).stdout.split()
+
+    def running(self, label: str) -> list[str]:
+        """Return the ids of those that run and have a label, NAME=VALUE."""
+        listed = docker.run("ps", "--quiet", "--filter", f"label={label}").stdout.split()
+        return [each for each in self.containers() if each in listed]
 
     def stop(self) -> None:
         """End it, and remove what it started. It takes its containers with it when it can."""
         if self.alive:
-            with contextlib.suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGINT)
             for _ in waiting.polls(ENDS_WITHIN, 0.1):
                 self._reap()
@@ -130,7 +124,7 @@ class Emulator:
             self._reap()
         if left := self.containers():
             docker.run("rm", "--force", "--volumes", *left, accept=ENDING, timeout=ENDS_WITHIN)
-        address.remove_network(address.network_of(self.port))
+        resources.remove_network(self.port)
 
     def _reap(self) -> None:
         """Take its exit code, if it was ours: until then it is not quite gone."""
@@ -149,8 +143,8 @@ def start(folder: Path, region: str) -> Emulator:
         earlier.stop()
     folder.mkdir(parents=True, exist_ok=True)
     log_path = folder / "emulator.log"
-    port, key = address.free_port(), f"REHEARSAL{secrets.token_hex(16).upper()}"
-    gateway = address.gateway(address.make_network(port))
+    port, key = resources.free_port(), f"REHEARSAL{secrets.token_hex(16).upper()}"
+    gateway = resources.gateway(resources.make_network(port))
     with log_path.open("wb") as log:
         child = subprocess.Popen(
             command(port, gateway),
@@ -163,7 +157,7 @@ def start(folder: Path, region: str) -> Emulator:
         )
     _children.append(child)
     emulator = Emulator(child.pid, birth(child.pid) or "", port, region, gateway, key)
-    _remember(folder, emulator)
+    ownership.write(_file(folder), msgspec.json.encode(emulator))  # its key is for this account alone
     try:
         _wait_for(emulator, log_path)
     except BaseException:
@@ -172,19 +166,11 @@ def start(folder: Path, region: str) -> Emulator:
     return emulator
 
 
-def _remember(folder: Path, emulator: Emulator) -> None:
-    """Note an emulator down, with its key, for this account alone."""
-    path = _file(folder)
-    path.unlink(missing_ok=True)
-    path.touch(mode=0o600, exist_ok=False)
-    path.write_text(json.dumps(asdict(emulator)), encoding="utf-8")
-
-
 def remembered(folder: Path) -> Emulator | None:
     """Return the emulator last started in a folder, dead or alive; None when there was none."""
     try:
-        return Emulator(**json.loads(_file(folder).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return msgspec.json.decode(_file(folder).read_bytes(), type=Emulator)
+    except (OSError, ValueError, msgspec.MsgspecError):
         return None
 
 
@@ -202,15 +188,15 @@ def _file(folder: Path) -> Path:
 def _environment(folder: Path, port: int, region: str) -> dict[str, str]:
     return {
         **inherited.environment("emulator"),
-        "PYTHONPATH": str(_link_modules(folder)),
+        "PYTHONPATH": str(_linked_modules(folder)),
         "GATEWAY_PORT": str(port),
         "SERVICES": ",".join(SERVICES),
         "MINISTACK_REGION": region,
         # gives databases and caches addresses and usual ports that tasks and this machine reach alike, and tasks names
-        "DOCKER_NETWORK": address.network_of(port),
+        "DOCKER_NETWORK": resources.network_of(port),
         # of caches and databases, which take the next ports without a look; those of another rehearsal begin elsewhere
-        "ELASTICACHE_BASE_PORT": str(port - address.CACHES_BELOW),
-        "RDS_BASE_PORT": str(port - address.DATABASES_BELOW),
+        "ELASTICACHE_BASE_PORT": str(port - resources.CACHES_BELOW),
+        "RDS_BASE_PORT": str(port - resources.DATABASES_BELOW),
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "ECS_REAP_INTERVAL_SECONDS": "2",
@@ -223,7 +209,7 @@ def modules(folder: Path) -> Path:
     return folder / "modules"
 
 
-def _link_modules(folder: Path) -> Path:
+def _linked_modules(folder: Path) -> Path:
     link = modules(folder) / "stackhand"
     link.parent.mkdir(exist_ok=True)
     link.unlink(missing_ok=True)
@@ -249,17 +235,12 @@ def _answers(port: int) -> bool:
         return False
 
 
-PYTHON = Path(sys.prefix) / "tools" / "ministack" / "bin" / "python"
-"""Asked for the module: a script of `bin` names its Python by the path of the checkout that it was installed from."""
-APPLICATION = "stackhand.rehearsal.ministack.app:app"
-
-
 def command(port: int, gateway: str) -> list[str]:
     """Return the command that serves the emulator to this machine and its containers, and to nobody else.
 
     Its own command, `ministack`, listens at one address only, and tasks ask the load balancer for each other.
     """
-    hosts = ["127.0.0.1", *([] if gateway == address.FROM_A_CONTAINER else [gateway])]
+    hosts = ["127.0.0.1", *([] if gateway == resources.FROM_A_CONTAINER else [gateway])]
     binds = [word for host in hosts for word in ("--bind", f"{host}:{port}")]
     options = ["--keep-alive", "75", "--workers", "0"]  # 0: in one process
     return [str(PYTHON), "-m", "hypercorn", APPLICATION, *binds, *options]

@@ -16,9 +16,8 @@ from stackhand.infrastructure.terraform import working_directory
 from stackhand.infrastructure.terraform.terraform import Terraform
 from stackhand.project.environments import Environment
 from stackhand.project.state import State
-from stackhand.rehearsal import emulator, environment, existing_network, scenario
+from stackhand.rehearsal import emulator, environment, scenario
 from stackhand.rehearsal.clone import Clone
-from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.resources import Resources
 from stackhand.rehearsal.scenario import Rehearsal, RehearsalOutput, Step
 from stackhand.release.checkout import export
@@ -51,8 +50,8 @@ def rehearse(*, keep: bool, restore: bool = False, verbose: bool = False) -> Non
         failure: Failure | KeyboardInterrupt | None = None
         try:
             ec2 = rehearsal.aws.client("ec2")
-            network = existing_network.make(ec2, rehearsed)
-            rehearsal.environment = existing_network.write(network, files[environment.PATH])
+            network = environment.make_network(ec2, rehearsed)
+            rehearsal.environment = environment.write_network(network, files[environment.PATH])
             if network:
                 named = rehearsed.variables["vpc_id"]
                 console.write(f"existing network: one with {len(network) - 1} subnets in place of {named}")
@@ -62,7 +61,7 @@ def rehearse(*, keep: bool, restore: bool = False, verbose: bool = False) -> Non
                 scenario.restore(rehearsal)
             if not keep:
                 rehearsal.verb("destroy", "destroy", "--yes")
-                existing_network.require(ec2, network)
+                environment.require_network(ec2, network)
         except (Failure, KeyboardInterrupt) as error:
             failure = error
         if not keep:
@@ -111,14 +110,15 @@ def _left(what: list[str]) -> Failure:
 
 def _clear(resources: Resources | None = None) -> list[str]:
     """End the last rehearsal of this checkout, and return in words what cannot be removed of it; its log stays."""
-    aws: Emulator | None = resources.emulator if resources else emulator.remembered(FOLDER)
-    if aws is None:
-        return []
-    resources = resources or Resources(aws)
+    if resources is None:
+        aws = emulator.remembered(FOLDER)
+        if aws is None:
+            return []
+        resources = Resources(aws)
     try:
         resources.look()
     finally:  # also where the container engine has ended: what it runs is removed by the next rehearsal
-        aws.stop()
+        resources.emulator.stop()
     resources.remove_images()
     waiting.until(lambda: not resources.left(), GOES_WITHIN, 0.2)
     left = resources.left()

@@ -1,21 +1,74 @@
-"""What an emulator leaves on the machine while it lasts: containers, volumes, networks and images."""
+"""What an emulator has on this machine: a port and a network of its own, containers, their volumes, and images."""
 
 from __future__ import annotations
 
+import os
 import re
+import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING
 
 from stackhand.containers import docker, listing
-from stackhand.rehearsal.emulator import Emulator
+from stackhand.system import ports
 
-KEPT = re.compile(rf"{docker.NOT_THERE.pattern}|conflict: unable to", re.IGNORECASE)
-"""Why an image is not removed: it is gone already, or something uses it, and `left` names it."""
+if TYPE_CHECKING:
+    from stackhand.rehearsal.emulator import Emulator
+
+NETWORK_KEPT = re.compile(r"not found|active endpoints|exit status 1", re.IGNORECASE)
+"""Why a network is not removed: it is gone already, or a container is still going, and `Resources.left` names it."""
+IMAGE_KEPT = re.compile(rf"{docker.NOT_THERE.pattern}|conflict: unable to", re.IGNORECASE)
+"""Why an image is not removed: it is gone already, or something uses it, and `Resources.left` names it."""
 KINDS = {
     "container": ("ps", "--all", "--quiet"),
     "volume": ("volume", "ls", "--quiet"),
     "network": ("network", "ls", "--format", "{{.Name}}"),
 }
-"""What an emulator leaves on the machine, each with the command that lists it: one for all, not one for each."""
+"""The command that lists each kind: one for all, not one for each."""
+FROM_A_CONTAINER = "host.docker.internal"
+PORTS = range(24_600, 32_000)
+CACHES_BELOW, DATABASES_BELOW = 8_000, 16_000
+
+
+def label(port: int) -> str:
+    """Return the label of what belongs to the emulator at a port."""
+    return f"ministack.instance={socket.gethostname()}:{port}"
+
+
+def network_of(port: int) -> str:
+    """Return the network of the emulator at a port; on the usual one, containers have no names."""
+    return f"stackhand-rehearsal-{port}"
+
+
+def make_network(port: int) -> str:
+    """Make the network of the emulator at a port, in place of one that was left, and return its name."""
+    remove_network(port)
+    docker.run("network", "create", "--label", label(port), network_of(port))
+    return network_of(port)
+
+
+def remove_network(port: int) -> None:
+    """Remove the network of the emulator at a port, if it is there and nothing uses it."""
+    name = network_of(port)
+    if docker.run("network", "ls", "--quiet", "--filter", f"name=^{name}$").stdout.strip():
+        docker.run("network", "rm", name, accept=NETWORK_KEPT)
+
+
+def gateway(network: str) -> str:
+    """Return the address of this machine on a network of containers; their name for it, where that is not ours."""
+    address = docker.run("network", "inspect", network, "--format", "{{(index .IPAM.Config 0).Gateway}}").stdout.strip()
+    with suppress(OSError), socket.socket() as probe:
+        if address:
+            probe.bind((address, 0))
+            return address
+    return FROM_A_CONTAINER
+
+
+def free_port() -> int:
+    """Return a free port below those that the kernel hands out by itself, and not the one the next process looks at."""
+    first = os.getpid() % len(PORTS)
+    return next(port for port in chain(PORTS[first:], PORTS[:first]) if ports.is_free(port))
 
 
 @dataclass
@@ -47,7 +100,7 @@ class Resources:
     def remove_images(self) -> None:
         """Remove those images; the layers stay in the builder's cache."""
         if images := self.images():
-            docker.run("image", "rm", "--force", *images, accept=KEPT, timeout=60.0)
+            docker.run("image", "rm", "--force", *images, accept=IMAGE_KEPT, timeout=60.0)
 
     def left(self) -> list[str]:
         """Return in words what is still there."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import TextIO
@@ -20,7 +21,7 @@ from stackhand.infrastructure.services import compose
 from stackhand.project.compose import composefiles
 from stackhand.project.environments import Environment
 from stackhand.project.stack import probes
-from stackhand.rehearsal import connections, environment, sabotage, schedules
+from stackhand.rehearsal import checks, environment
 from stackhand.rehearsal.clone import Clone
 from stackhand.rehearsal.emulator import Emulator
 from stackhand.rehearsal.resources import Resources
@@ -83,20 +84,20 @@ class Rehearsal:
         first = self.clone.head
         self.deploy("first release", first)
         stack = compose.stack_of(PROJECT)
-        for worker in connections.require(self.aws, self.output.folder, stack, self.environment):
+        for worker in checks.connected(self.aws, self.output.folder, stack, self.environment):
             self.output.reporter.line(f"{worker} has connected to what it needs")
         self.deploy("same commit again", first)
         second = self.good = self.clone.commit("Change nothing but the commit")
         self.deploy("second release", second)
         jobs = [each.name for each in stack.services.values() if each.scheduled]
-        starts = schedules.revisions(self.aws, jobs, self.environment.prefix)
+        starts = checks.revisions(self.aws, jobs, self.environment.prefix)
         for job, revision in starts.items():
             self.output.reporter.line(f"the schedule of {job} starts {revision}")
             self.output.reporter.line(self.verb(f"job {job}", "run", job)[-1])
-        sabotage.apply(self.clone)
+        self.clone.sabotage()
         self.clone.commit("Break a service")
         self.deploy("bad release", second, expected=ExitCode.ROLLED_BACK)
-        schedules.require_unchanged(starts, schedules.revisions(self.aws, jobs, self.environment.prefix))
+        checks.require_unchanged(starts, checks.revisions(self.aws, jobs, self.environment.prefix))
 
     def deploy(self, name: str, then: str, *more: str, expected: ExitCode = ExitCode.DONE) -> None:
         """Deploy the copy's commit, and see that it is the wanted one that answers afterwards.
@@ -187,11 +188,10 @@ def _require(rehearsal: Rehearsal, step: str) -> None:
 
 def _sql(rehearsal: Rehearsal, sql: str) -> str:
     """Run SQL in the one database of the emulator."""
-    databases = docker.run("ps", "--quiet", "--filter", "label=ministack=rds").stdout.split()
-    ours = [each for each in databases if each in rehearsal.aws.containers()]
-    if not ours:
+    databases = rehearsal.aws.running("ministack=rds")
+    if not databases:
         raise Failure("There is no database to rehearse a restore.", next="./inv rehearse without --restore")
-    result = docker.run("exec", ours[0], "sh", "-c", LOGIN, sql)
+    result = docker.run("exec", databases[0], "sh", "-c", LOGIN, sql)
     return (result.stdout or result.stderr).strip()
 
 
@@ -213,14 +213,13 @@ class RehearsalOutput:
         self.folder, self.verbose = folder, verbose
         self.reporter = Reporter(sys.stdout)
 
-    def log(self, name: str) -> Path:
-        """Return the log of a step."""
+    def _log(self, name: str) -> Path:
         return self.folder / f"{name.replace(' ', '-')}.log"
 
-    def shown(self, name: str) -> str:
+    def _shown(self, name: str) -> str:
         """Return the log of a step, as one finds it from the checkout."""
-        path = self.log(name)
-        return str(path.relative_to(PROJECT)) if path.is_relative_to(PROJECT) else str(path)
+        path = self._log(name)
+        return str(path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path)
 
     def clear(self) -> None:
         """Forget the logs of the last rehearsal."""
@@ -228,51 +227,44 @@ class RehearsalOutput:
             path.unlink()
 
     @contextmanager
-    def step(self, name: str, command: Sequence[str]) -> Iterator[OutputLines]:
-        """Show a verb while it runs."""
+    def step(self, name: str, command: Sequence[str]) -> Iterator[Callable[[str], None]]:
+        """Show a verb while it runs, whose lines are to be given to what this yields."""
         self.reporter.line(f"{name}: ./inv {' '.join(command)}")
         self.reporter.task(name)
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self.log(name).open("w", encoding="utf-8") as file:
+        with self._log(name).open("w", encoding="utf-8") as file:
             try:
-                yield OutputLines(self, file)
+                yield partial(self._take, file)
             finally:
                 self.reporter.stop()
+
+    def _take(self, log: TextIO, line: str) -> None:
+        """Take a line of a verb: all go into its log, and some to the screen."""
+        print(line, file=log, flush=True)
+        if self.verbose or _is_shown(line):
+            self.reporter.line(f"  {line}")
+        elif self.reporter.live is not None and line.strip():
+            self.reporter.progress(line.strip())
 
     def evidence(self, name: str, lines: Sequence[str]) -> list[str]:
         """Return what shows why a verb failed: the paragraph it ended with; not again what is on the screen already."""
         if self.verbose:
-            return [f"its output is above, and in {self.shown(name)}"]
-        return [*paragraph(lines), f"full output: {self.shown(name)}"]
+            return [f"its output is above, and in {self._shown(name)}"]
+        return [*_paragraph(lines), f"full output: {self._shown(name)}"]
 
     def expected(self, lines: Sequence[str]) -> None:
         """Show in one line a failure that had to come."""
-        if not self.verbose and (failure := paragraph(lines)):
+        if not self.verbose and (failure := _paragraph(lines)):
             self.reporter.line(f"  {failure[0]}")
 
 
-class OutputLines:
-    """Takes the lines of a verb: all go into its log, and some to the screen."""
-
-    def __init__(self, output: RehearsalOutput, log: TextIO) -> None:
-        self.output, self.log = output, log
-
-    def __call__(self, line: str) -> None:
-        """Take one."""
-        print(line, file=self.log, flush=True)
-        if self.output.verbose or is_shown(line):
-            self.output.reporter.line(f"  {line}")
-        elif self.output.reporter.live is not None and line.strip():
-            self.output.reporter.progress(line.strip())
-
-
-def is_shown(line: str) -> bool:
+def _is_shown(line: str) -> bool:
     """Whether a line of a verb tells of a step that changed something, or is shown all the same."""
     parts = line.split(maxsplit=2)
     return len(parts) > 1 and (parts[0] in DONE or parts[1] in ALSO)
 
 
-def paragraph(lines: Sequence[str]) -> list[str]:
+def _paragraph(lines: Sequence[str]) -> list[str]:
     """Return the failure that a verb ended with, as it was printed; the end of its output when it printed none."""
     begins = [number for number, line in enumerate(lines) if line.split(maxsplit=1)[:1] and line.split()[0] in FAILED]
     if not begins:

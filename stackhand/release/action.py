@@ -7,8 +7,8 @@ import os
 from abc import abstractmethod
 from typing import Any
 
-from stackhand.ansible import events, options, process
-from stackhand.ansible.action import Action, Result
+from stackhand.ansible import events, process
+from stackhand.ansible.action import Action, Result, StepOptions
 from stackhand.aws import errors
 from stackhand.aws.waiting import Clock, Interrupted
 from stackhand.cli.failure import ExitCode, Failure
@@ -18,7 +18,7 @@ from stackhand.release.context import Context, Pace
 from stackhand.release.manifest import Manifest
 
 
-class OnEnvironment(options.Options):
+class OnEnvironment(StepOptions):
     """Options of a step on an environment.
 
     Args:

@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 
 from stackhand.ansible import playbook
-from stackhand.ansible.ndjson import Lines
 from stackhand.aws.errors import remedy
 from stackhand.cli import console, packages
 from stackhand.cli.console import confirm
 from stackhand.cli.failure import Exit, ExitCode, Failure
+from stackhand.cli.reporter import Lines, Reporter
 from stackhand.infrastructure import account, bucket, secrets, signing_key
 from stackhand.infrastructure.plan import HOLDS_DATA, DestroyReport
 from stackhand.infrastructure.store import Store
@@ -92,7 +92,7 @@ def _run_infrastructure(
     return playbook.run(
         name,
         {f"stackhand_{option}": value for option, value in options.items()},
-        stream=sys.stderr if as_json else sys.stdout,
+        reporter=Reporter(sys.stderr if as_json else sys.stdout),
         lock=None,
         interrupted=lambda failure: (
             failure or Failure(f"Interrupted during {name}.", next="repeat the command", code=ExitCode.INTERRUPTED)
@@ -216,9 +216,8 @@ def _run_release(
             report = playbook.run(
                 name,
                 {f"stackhand_{option}": value for option, value in given.items()},
-                stream=sys.stdout,
+                reporter=lines or Reporter(sys.stdout),
                 lock=None,
-                reporter=lines,
                 interrupted=lambda failure: failure or _interrupted(environment),
             ).document(ReleaseReport)
             facts.learn(msgspec.to_builtins(report))

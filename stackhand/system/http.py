@@ -16,14 +16,7 @@ BODY_LIMIT = 64 * 1024
 
 @dataclass(frozen=True)
 class Response:
-    """An HTTP response.
-
-    Args:
-        status: its code.
-        reason: the words after the code.
-        headers: by name, in any case.
-        body: at most `limit` bytes of it.
-    """
+    """An HTTP response; of its body, as much as was asked for."""
 
     status: int
     reason: str

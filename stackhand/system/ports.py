@@ -142,7 +142,6 @@ def by_account() -> dict[int, set[int]]:
 
 
 def _owner_by_kernel(port: int) -> str:
-    """Return the account of a listening socket."""
     return next((_account(uid) for uid, ports in by_account().items() if port in ports), "another account")
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 
@@ -89,7 +90,7 @@ def follow(
     return child.returncode
 
 
-def show(args: Sequence[str | Path], *, environment: Mapping[str, str], folder: Path) -> int:
+def show(args: Sequence[str | Path], *, environment: Mapping[str, str] | None = None, folder: Path) -> int:
     """Run a program whose output is for the user as it is, and return its exit code."""
     return subprocess.run(args, env=environment, cwd=folder, check=False).returncode
 
@@ -109,7 +110,7 @@ INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def handling(handler: Callable[[int, object], object], numbers: Iterable[int] = INTERRUPTS) -> Iterator[None]:
+def handling(handler: Callable[[int, FrameType | None], object], numbers: Iterable[int] = INTERRUPTS) -> Iterator[None]:
     """Have signals call a handler while a block runs; afterwards they do what they did before."""
     before = {each: signal.signal(each, handler) for each in numbers}
     try:

@@ -30,13 +30,9 @@ def until(condition: Callable[[], bool], timeout: float, interval: float) -> boo
 
 
 def gather(calls: Mapping[str, Callable[[], Result]], within: float) -> dict[str, Result]:
-    """Return what the calls returned, in their order; those without an answer in time are missing.
+    """Return what the calls returned, in their order; those without an answer within so many seconds are missing.
 
     Their threads are left behind and do not keep the program from ending.
-
-    Args:
-        calls: the functions by name.
-        within: seconds.
 
     Raises:
         Exception: the first that one of the calls raised in time.

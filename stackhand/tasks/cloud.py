@@ -1,4 +1,4 @@
-"""The verbs on what runs in an environment."""
+"""The verbs on what runs in an environment, and on the secrets that you give it."""
 
 from __future__ import annotations
 
@@ -88,3 +88,29 @@ def snapshot(c: Context, environment: str, database: str = "", at: str = "") -> 
     from stackhand.infrastructure.snapshots import backups as module
 
     module.take(environment=environment, database=database, at=at)
+
+
+@task(name="set", help={"environment": ENVIRONMENT, "name": "the variable; its value is read from stdin or a prompt"})
+def set_secret(c: Context, environment: str, name: str) -> None:
+    """Store the value of a secret that you were given."""
+    from stackhand.infrastructure import secret_values as module
+
+    module.set_value(environment=environment, name=name)
+
+
+@task(name="list", help={"environment": ENVIRONMENT, "json": "one JSON document on stdout"})
+def list_secrets(c: Context, environment: str, json: bool = False) -> None:
+    """Show an environment's secrets, never their values."""
+    from stackhand.infrastructure import secret_values as module
+
+    module.show(environment=environment, json=json)
+
+
+@task(
+    name="unset", help={"environment": ENVIRONMENT, "name": "the variable", "yes": "do not ask for the secret's name"}
+)
+def unset_secret(c: Context, environment: str, name: str, yes: bool = False) -> None:
+    """Delete a secret that you were given."""
+    from stackhand.infrastructure import secret_values as module
+
+    module.unset(environment=environment, name=name, yes=yes)

@@ -1,4 +1,4 @@
-"""The verbs on the database."""
+"""The verbs on databases and caches."""
 
 from __future__ import annotations
 
@@ -76,6 +76,14 @@ def seed(c: Context, service: str | None = None) -> None:
 @task(help={"service": SERVICE, "incident": "its number on the page", "text": "the note; an empty one removes it"})
 def note(c: Context, incident: str, text: str, service: str | None = None) -> None:
     """Add a note to an incident."""
-    from stackhand.database import notes
+    from stackhand.database import verbs as database
 
-    notes.note(incident, text, service=service)
+    database.note(incident, text, service=service)
+
+
+@task(name="shell", help={"service": "the cache, where there are several"})
+def cache_shell(c: Context, service: str | None = None) -> None:
+    """Open a Redis client; it also reads standard input."""
+    from stackhand.database import cache
+
+    cache.shell(service=service)

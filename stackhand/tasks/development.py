@@ -5,7 +5,7 @@ from __future__ import annotations
 from invoke.context import Context
 
 from stackhand.tasks import environment as environment_tasks
-from stackhand.tasks.verb import task
+from stackhand.tasks.verb import Verb, task
 
 
 @task(help={"fast": "skip the tests that start a stack", "only": "an expression for pytest's -k"})
@@ -47,3 +47,30 @@ def lock(c: Context, upgrade: bool = False) -> None:
     from stackhand.development import verbs as development
 
     development.lock(upgrade=upgrade)
+
+
+MEASUREMENTS = {
+    "local": "Measure the verbs on this machine, beside the bare programs.",
+    "compose": "Measure the verbs on containers, beside docker compose.",
+    "service": "Measure the service, beside FastAPI, Flask and Express.",
+    "soak": "Send the service 500 requests a second for a minute.",
+    "page": "Measure the status page: first paint, size, delay.",
+    "deploy": "Measure a deploy, beside the same steps by hand.",
+    "adoption": "Measure init and the first up of a project, beside the bare installation.",
+    "many": "Measure 34 services, beside the bare programs and docker compose.",
+    "growth": "Measure what a million lines of log and 320 components take.",
+}
+"""The verbs of `bench`: each runs the module in bench/ of that name, but for MODULES."""
+MODULES = {"soak": "service_soak"}
+
+
+def measurement(name: str) -> Verb:
+    """Return the verb that runs a measurement."""
+
+    def measure(c: Context) -> None:
+        from stackhand.development import verbs as development
+
+        development.bench(MODULES.get(name, name))
+
+    measure.__doc__ = MEASUREMENTS[name]
+    return Verb(measure, name=name)

@@ -38,11 +38,7 @@ def plan(
     from stackhand.release import verbs
 
     verbs.plan(
-        environment=environment,
-        json=json,
-        detailed_exitcode=detailed_exitcode,
-        refresh=refresh,
-        lock_wait=lock_wait,
+        environment=environment, json=json, detailed_exitcode=detailed_exitcode, refresh=refresh, lock_wait=lock_wait
     )
 
 

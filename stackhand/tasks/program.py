@@ -26,8 +26,10 @@ from stackhand import version
 from stackhand.cli import console, streams
 from stackhand.cli.failure import ExitCode
 from stackhand.project import inherited, ownership
-from stackhand.system.roots import COMMAND, NAME
-from stackhand.tasks import composeoptions, handover, ns, usage
+from stackhand.project.state import State
+from stackhand.system import program
+from stackhand.system.roots import COMMAND, IS_CHECKOUT, LOCK, NAME, PROJECT, VARIABLE
+from stackhand.tasks import commandline, ns
 
 OF_INVOKE = frozenset({"complete", "help", "list", "list-depth", "list-format", "print-completion-script", "version"})
 """Its flags that are ours, too. `--dry` and the like are about commands of a shell: `--dry deploy` would deploy."""
@@ -58,7 +60,7 @@ class Inv(Program):
 
     def core_args(self) -> list[Argument]:
         """Return the flags that belong to no verb: those of Invoke's that do something here, and ours."""
-        return [*(each for each in super().core_args() if each.name in OF_INVOKE), *composeoptions.arguments()]
+        return [*(each for each in super().core_args() if each.name in OF_INVOKE), *commandline.arguments()]
 
     def task_args(self) -> list[Argument]:
         """Return Invoke's flags for the list; where it would look for tasks is not asked."""
@@ -101,11 +103,8 @@ class Inv(Program):
         """Print how one verb is called, what it does, and its flags."""
         context = self.parser.contexts[name]
         needed = [each.name for each in context.positional_args if each.kind is not list]
-        words = [
-            COMMAND,
-            name,
-            *(f"-e {each.upper()}" if each == usage.ENVIRONMENT else each.upper() for each in needed),
-        ]
+        words = [COMMAND, name]
+        words += [f"-e {each.upper()}" if each == commandline.ENVIRONMENT else each.upper() for each in needed]
         words += ["[SERVICE ...]"] if _takes_names(context) else []
         flags = context.help_tuples()
         words += ["[options]"] if flags else []
@@ -144,7 +143,7 @@ class Inv(Program):
         """Do what is asked instead of a verb: the list, or help on one; a verb runs with the files that were named."""
         with self._explaining():
             super().parse_cleanup()
-            if said := composeoptions.apply({flag: self.args[flag].value for flag in composeoptions.COMMAND_LINE}):
+            if said := commandline.apply({flag: self.args[flag].value for flag in commandline.OPTIONS}):
                 console.notify(said)
 
     def names_as_flags(self, args: Sequence[str]) -> list[str]:
@@ -159,7 +158,7 @@ class Inv(Program):
         for word in args:
             if value_expected:
                 value_expected = False
-            elif word in usage.FOR_THE_CLOUD and context and usage.ENVIRONMENT not in context.args:
+            elif word in commandline.FOR_THE_CLOUD and context and commandline.ENVIRONMENT not in context.args:
                 raise ParseError(f"No idea what {word!r} is!", context)
             elif word.startswith("-"):
                 known = context.flags if context and word in context.flags else self.core[0].flags
@@ -182,7 +181,7 @@ class Inv(Program):
         try:
             yield
         except ParseError as error:
-            message = usage.explain(error, self.argv[1:], self._verbs())
+            message = commandline.explain(error, self.argv[1:], self._verbs())
             raise Exit(console.with_command(message), code=int(ExitCode.USAGE)) from error
         except ValueError as error:  # int() or float() of a flag's value
             if not NO_NUMBER.match(str(error)):
@@ -212,7 +211,6 @@ class Inv(Program):
 
 
 def _takes_names(context: ParserContext) -> bool:
-    """Whether a verb takes the names of services as words."""
     return "service" in context.args and context.args["service"].kind is list
 
 
@@ -221,11 +219,37 @@ def main() -> None:
     os.umask(os.umask(ownership.OTHERS_MAY_WRITE) | ownership.OTHERS_MAY_WRITE)  # what Python compiles is run again
     streams.prepare()
     inherited.drop_foreign()
-    handover.to_pinned_version(sys.argv[1:])
+    _hand_over(sys.argv[1:])
     code = _exit_code()
-    for number in (signal.SIGINT, signal.SIGTERM):  # too late: what was to be done is done, and told
+    for number in program.INTERRUPTS:  # too late: what was to be done is done, and told
         signal.signal(number, signal.SIG_IGN)
     sys.exit(streams.finish(code))
+
+
+def _hand_over(args: Sequence[str]) -> None:
+    """Become the project's `inv` with its own version, if it has one and we are not that; return otherwise."""
+    script, lock = PROJECT / "inv", PROJECT / LOCK
+    if IS_CHECKOUT or VARIABLE in os.environ or not (script.is_file() and lock.is_file()):
+        return  # who names the project is one of our own processes, `inv` among them
+    _tell_version(lock.read_text(encoding="utf-8", errors="replace"))
+    try:
+        program.replace([str(script), *args])
+    except OSError:  # such as a file system without modes
+        program.replace(["/bin/sh", str(script), *args])
+
+
+def _tell_version(lock: str) -> None:
+    """Say once that the project names another version than the one that was called."""
+    from stackhand import VERSION
+    from stackhand.adoption import pin
+
+    pinned, reported = pin.pinned(lock), State(PROJECT).directory / "told-pin"
+    if VERSION in pinned or (reported.is_file() and reported.read_text(encoding="utf-8") == f"{VERSION} {pinned}"):
+        return
+    console.notify(f"{LOCK} names {pinned}, and that runs here; this is {VERSION} ({sys.prefix})")
+    with contextlib.suppress(OSError):  # `inv` says what may not be written here
+        reported.parent.mkdir(exist_ok=True)
+        reported.write_text(f"{VERSION} {pinned}", encoding="utf-8")
 
 
 def _exit_code() -> int:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import moto.core.models
 import pytest
 
+from stackhand.aws.session import session
 from stackhand.aws.waiting import Clock
 from stackhand.cli.failure import Failure
 from stackhand.infrastructure.store import Store
@@ -125,6 +128,21 @@ def _pushed(environment: Environment, put: dict[str, str]) -> str:
 def aws_is_strict(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuse each request that AWS would, and moto would not."""
     monkeypatch.setattr("botocore.validate.ParamValidator", Strict)
+
+
+@pytest.fixture
+def aws_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for AWS's two files, and a shell with nothing of AWS in it but them."""
+    for name in os.environ:
+        if name.startswith(("AWS_", "GITHUB_")) or name.upper().endswith(("_PROXY", "CA_BUNDLE", "SSL_CERT_FILE")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+    session.cache_clear()
+    yield tmp_path
+    session.cache_clear()
 
 
 @pytest.fixture

@@ -10,29 +10,8 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from tests.cloud.fake_refusals import Accepted, Lost, Refused, require_port, require_port_names
 from tests.cloud.fake_rollout import ACCOUNT, ARN, BREAKER, REGION, Outcome, Rollouts
-
-
-class Refused(Exception):  # noqa: N818 - as AWS does
-    """AWS says no."""
-
-    def __init__(self, code: str, message: str = "", status: int = 400) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code, self.message, self.status = code, message, status
-
-
-class Accepted(Refused):
-    """AWS says yes, before it says no to the next call."""
-
-    def __init__(self) -> None:
-        super().__init__("")
-
-
-class Lost(Refused):
-    """AWS does it, and its answer does not arrive."""
-
-    def __init__(self) -> None:
-        super().__init__("ServerException", "its answer was lost", 500)
 
 
 class World(Rollouts):
@@ -186,10 +165,10 @@ class World(Rollouts):
             raise Refused("ClientException", "TaskDefinition is inactive")
         service["loadBalancers"] = words.get("loadBalancers", service.get("loadBalancers", []))
         for each in service["loadBalancers"]:
-            _require_port(self.definitions[wanted], each)
+            require_port(self.definitions[wanted], each)
         before = service.get("_connection", {"enabled": False})
         service["_connection"] = words.get("serviceConnectConfiguration", before)
-        _require_port_names(self.definitions[wanted], service["_connection"])
+        require_port_names(self.definitions[wanted], service["_connection"])
         another = wanted != self._primary(service)["taskDefinition"] or service["_connection"] != before
         if another or words.get("forceNewDeployment"):
             self._replace(service, wanted)
@@ -278,24 +257,6 @@ def definition(name: str, image: str) -> dict[str, Any]:
             }
         ],
     }
-
-
-def _require_port(definition: dict[str, Any], balancer: dict[str, Any]) -> None:
-    """Refuse a port that the definition does not have, as ECS does; of a definition that was there before, too."""
-    container, port = balancer["containerName"], balancer["containerPort"]
-    found = next((each for each in definition["containerDefinitions"] if each["name"] == container), {})
-    if port not in [each["containerPort"] for each in found.get("portMappings", [])]:
-        raise Refused(
-            "InvalidParameterException", f"The container {container} did not have a container port {port} defined."
-        )
-
-
-def _require_port_names(definition: dict[str, Any], connection: dict[str, Any]) -> None:
-    """Refuse the name of a port that the definition does not have, as ECS does."""
-    ports = [port for each in definition["containerDefinitions"] for port in each.get("portMappings", [])]
-    for each in connection.get("services", []) if connection.get("enabled") else []:
-        if each["portName"] not in [port.get("name") for port in ports]:
-            raise Refused("InvalidParameterException", f"portName {each['portName']} is not in the task definition.")
 
 
 def _shown(task: dict[str, Any]) -> dict[str, Any]:

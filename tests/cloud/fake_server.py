@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.cloud.fake_ecs import Refused, World
+from tests.cloud.fake_ecs import World
+from tests.cloud.fake_refusals import Refused
 from tests.oracles.requests import answers
 
 

@@ -13,7 +13,7 @@ from stackhand.project import environments
 from stackhand.release import verbs
 from stackhand.release.stages import acquire, rollback, submit, verification
 from tests.cloud.conftest import Cloud
-from tests.cloud.fake_ecs import Accepted, Refused
+from tests.cloud.fake_refusals import Accepted, Refused
 from tests.cloud.test_stages import refused, release, running
 
 

@@ -13,7 +13,7 @@ from stackhand.release import target
 from stackhand.release.ecs.cluster import Cluster
 from stackhand.release.ecs.job_task import Migration
 from tests.cloud.conftest import Cloud
-from tests.cloud.fake_ecs import Lost, Refused
+from tests.cloud.fake_refusals import Lost, Refused
 
 
 def migration(cloud: Cloud, **more: Any) -> Migration:

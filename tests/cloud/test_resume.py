@@ -11,7 +11,7 @@ from stackhand.release.context import Pace
 from stackhand.release.manifest import Manifest, ReleasedService
 from stackhand.release.stages import acquire, submit, verification
 from tests.cloud.conftest import SERVICES, Cloud, Troubled
-from tests.cloud.fake_ecs import Accepted, Lost, Refused
+from tests.cloud.fake_refusals import Accepted, Lost, Refused
 from tests.cloud.test_stages import refused, release, running
 
 

@@ -14,7 +14,8 @@ from stackhand.release.context import Pace
 from stackhand.release.manifest import KnownMigration, Manifest
 from stackhand.release.stages import acquire, migration, prepare, rollback, submit, verification
 from tests.cloud.conftest import BILL, SERVICES, Cloud
-from tests.cloud.fake_ecs import Accepted, Lost, Refused, definition
+from tests.cloud.fake_ecs import definition
+from tests.cloud.fake_refusals import Accepted, Lost, Refused
 
 MIGRATIONS = [KnownMigration(1, "001_one.sql")]
 

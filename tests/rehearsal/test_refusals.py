@@ -12,13 +12,13 @@ import pytest
 
 from stackhand.cli import packages
 from stackhand.rehearsal.emulator import PYTHON
-from stackhand.rehearsal.ministack.throttle import Throttle
+from stackhand.rehearsal.ministack.guard import Throttle
 from tests.checkout import ROOT
 
 SCRIPT = """
 import json, socket, struct, time
 from ministack.services import alb, ecs, iam, ssm
-from stackhand.rehearsal.ministack import encryption, inspection, refusals
+from stackhand.rehearsal.ministack import containers, encryption, refusals
 
 def told(answer):
     body = answer[2]
@@ -72,14 +72,14 @@ ecs._task_defs["api:1"]["containerDefinitions"][0]["readonlyRootFilesystem"] = F
 said["role"] = told(refusals.execute_command({"cluster": "shop", "task": task["taskArn"], "command": "sh"}))
 statement = {"Effect": "Allow", "Action": [f"ssmmessages:{verb}" for verb in refusals.SHELL], "Resource": "*"}
 iam._roles["t"] = {"InlinePolicies": {"exec": json.dumps({"Statement": [statement]})}}
-inspection.YOUNG, inspection.WHILE_YOUNG, inspection.LATER = 0.3, 0.1, 60.0
+containers.YOUNG, containers.WHILE_YOUNG, containers.LATER = 0.3, 0.1, 60.0
 looks = []
-inspection._mark_stopped = lambda task, *rest: looks.append(task["taskArn"])
+containers._mark_stopped = lambda task, *rest: looks.append(task["taskArn"])
 end = time.monotonic() + 0.8
 while time.monotonic() < end:
-    inspection.mark_stopped({"taskArn": "job"})
+    containers.mark_stopped({"taskArn": "job"})
     time.sleep(0.01)
-inspection.mark_stopped({"taskArn": "another"})
+containers.mark_stopped({"taskArn": "another"})
 said["looks"] = " ".join(looks)
 said["shell"] = told(refusals.execute_command({"cluster": "shop", "task": task["taskArn"], "command": "sh"}))
 database = socket.create_server(("127.0.0.1", 0))
@@ -125,7 +125,13 @@ def said() -> dict[str, str]:
     packages.MINISTACK.ensure()
     done = subprocess.run(
         [str(PYTHON), "-c", SCRIPT],
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "GATEWAY_PORT": "1", "REHEARSAL_GATEWAY": "127.0.0.1"},
+        env={
+            "PYTHONPATH": str(ROOT),
+            "PATH": "/usr/bin:/bin",
+            "GATEWAY_PORT": "1",
+            "REHEARSAL_GATEWAY": "127.0.0.1",
+            "REHEARSAL_KEY": "k",
+        },
         capture_output=True,
         text=True,
         timeout=120,

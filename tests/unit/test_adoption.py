@@ -10,11 +10,12 @@ import pytest
 import yaml
 from msgspec import structs
 
-from stackhand.adoption import classification, files, generated, overlay, pin, repository, steps
+from stackhand.adoption import answers, classification, files, pin, renewal, repository
+from stackhand.adoption.answers import Answers
 from stackhand.adoption.classification import Classified
-from stackhand.adoption.files import Answers
-from stackhand.adoption.generated import File
+from stackhand.adoption.files import File
 from stackhand.cli.failure import Failure
+from stackhand.project.compose import composefiles
 from stackhand.project.stack import dockerfile, loading
 from stackhand.project.stack.dockerfile import Image
 
@@ -124,7 +125,8 @@ def test_each_kind_is_told(tmp_path: Path) -> None:
         "mail": "web",
     }
     assert {name for name, each in found.items() if each.public} == {"web"}
-    assert {name for name, each in found.items() if each.on_aws} == {"web", "inside", "worker", "migrate", "db"}
+    on_aws = {name for name, each in found.items() if each.built or each.managed}
+    assert on_aws == {"web", "inside", "worker", "migrate", "db"}
     assert found["web"].health == "/h"
     assert found["inside"].health == ""  # asked for at the first of `ports`, and it has none
     assert found["inside"].port == 3000
@@ -146,7 +148,7 @@ def test_a_command_that_this_machine_cannot_run_is_commented_out(tmp_path: Path)
         sh={"dockerfile": "FROM a\nCMD exec sh serve 3000", "ports": [PORT]},
     )
     assert {name for name, each in found.items() if each.missing} == {"python", "go"}
-    text = overlay.text(list(found.values()), ["compose.yaml"])
+    text = files.overlay(list(found.values()), ["compose.yaml"])
     assert "# x-embedded: {command: gunicorn -b :$$PORT app, working_dir: python}" in text
     assert yaml.safe_load(text)["services"]["sh"]["x-embedded"]["working_dir"] == "sh"
     (tmp_path / "python" / ".venv" / "bin").mkdir(parents=True)
@@ -164,11 +166,11 @@ def test_the_overlay_mentions_every_service_and_is_what_the_model_accepts(tmp_pa
         "db": {"image": "postgres:16"},
     }
     found = classify(tmp_path, **entries)
-    described = [files.answered(each, ANSWERS) for each in found.values()]
-    text = overlay.text(described, ["compose.yaml", "compose.override.yaml"])
-    (tmp_path / overlay.PATH).write_text(text, encoding="utf-8")
-    assert overlay.lacking(tmp_path / overlay.PATH, described) == []
-    assert [each.name for each in overlay.lacking(tmp_path / "none", described)] == list(found)
+    described = [answers.answered(each, ANSWERS) for each in found.values()]
+    text = files.overlay(described, ["compose.yaml", "compose.override.yaml"])
+    (tmp_path / composefiles.OVERLAY).write_text(text, encoding="utf-8")
+    assert files.lacking(tmp_path / composefiles.OVERLAY, described) == []
+    assert [each.name for each in files.lacking(tmp_path / "none", described)] == list(found)
     laid = yaml.safe_load(text)["services"]
     assert set(laid) == {"web", "on", "db"}  # Compose refuses a service that is null
     assert laid["web"]["x-health"] == "/ok"
@@ -189,7 +191,7 @@ def test_the_overlay_mentions_every_service_and_is_what_the_model_accepts(tmp_pa
     ],
 )
 def test_the_name_on_aws_is_one_that_aws_accepts(name: str, on_aws: str) -> None:
-    assert files.stack_name(name) == on_aws
+    assert answers.stack_name(name) == on_aws
 
 
 @pytest.mark.parametrize(
@@ -254,26 +256,26 @@ def test_a_lock_keeps_answers_packages_and_what_was_generated(tmp_path: Path) ->
     own = "stackhand==0.2.0 \\\n    --hash=sha256:1\n"
     text = pin.text(own, "# by uv\ninvoke==3.0.0 \\\n    --hash=sha256:2\n", ANSWERS, {"inv": "a" * 64})
     assert pin.answers(text) == ANSWERS
-    assert generated.recorded(text) == {"inv": "a" * 64}
+    assert pin.recorded(text) == {"inv": "a" * 64}
     assert (pin.own(text), pin.pinned(text)) == (own, "0.2.0")
-    assert pin.renewed(text, ANSWERS, {"inv": "a" * 64}) == text
+    assert pin.text(text, "", ANSWERS, {"inv": "a" * 64}) == text
     assert pin.answers("") is None
 
 
 def test_a_file_that_is_there_stays_and_an_edited_one_is_known(tmp_path: Path) -> None:
     (tmp_path / "theirs").write_text("theirs", encoding="utf-8")
-    written = generated.write(tmp_path, [File("theirs", "ours"), File("a/ours", "ours", executable=True)])
+    written = files.write(tmp_path, [File("theirs", "ours"), File("a/ours", "ours", executable=True)])
     assert (written.created, written.unchanged) == (["a/ours"], ["theirs"])
     assert (tmp_path / "theirs").read_text(encoding="utf-8") == "theirs"
     assert (tmp_path / "a/ours").stat().st_mode & 0o111
-    records = {"a/ours": generated.digest("ours"), "gone": "x"}
-    states = {path: generated.state(tmp_path, path, records) for path in ("a/ours", "theirs", "gone")}
+    records = {"a/ours": pin.digest("ours"), "gone": "x"}
+    states = {path: pin.state(tmp_path, path, records) for path in ("a/ours", "theirs", "gone")}
     assert states == {"a/ours": "unedited", "theirs": "foreign", "gone": "absent"}
     (tmp_path / "a/ours").write_text("edited", encoding="utf-8")
-    assert generated.state(tmp_path, "a/ours", records) == "edited"
+    assert pin.state(tmp_path, "a/ours", records) == "edited"
     (tmp_path / "file").touch()
     with pytest.raises(Failure, match=r"file/x cannot be written"):
-        generated.replace(tmp_path, File("file/x", ""))
+        files.replace(tmp_path, File("file/x", ""))
 
 
 class At:
@@ -299,14 +301,14 @@ class At:
 )
 def test_an_upgrade_runs_the_steps_between_two_versions(before: str, after: str, versions: list[str]) -> None:
     every = [At("0.3.0"), At("0.2.0"), At("1.0.0")]
-    assert [each.version for each in steps.between(before, after, every)] == versions
+    assert [each.version for each in renewal.between(before, after, every)] == versions
 
 
 def test_the_variables_of_environments_move_once(tmp_path: Path) -> None:
     old = tmp_path / "terraform" / "environments"
     old.mkdir(parents=True)
     (old / "staging.tfvars").write_text("x", encoding="utf-8")
-    step = steps.MoveEnvironments()
+    step = renewal.MoveEnvironments()
     told = ["terraform/environments/staging.tfvars is now environments/staging.tfvars"]
     assert step.run(tmp_path, check=True) == told
     assert (old / "staging.tfvars").exists()

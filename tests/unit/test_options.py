@@ -9,13 +9,13 @@ from typing import Any, Literal
 import pytest
 from ansible.plugins.loader import action_loader
 
-from stackhand.ansible import options
+from stackhand.ansible.action import StepOptions, check_options, convert_options
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release.context import Pace
 from tests.checkout import ROOT, Checkout, clean_environment
 
 
-class Sample(options.Options):
+class Sample(StepOptions):
     environment: str
     manifest: dict[str, int]
     severity: Literal["any", "high"] = "high"
@@ -40,7 +40,7 @@ GIVEN = {"environment": "staging", "manifest": {"a": 1}}
     ],
 )
 def test_an_option_has_its_declared_type_whatever_form_it_is_given_in(name: str, value: Any, becomes: Any) -> None:
-    found = getattr(options.convert(Sample, {**GIVEN, name: value}, "sample", "stackhand"), name)
+    found = getattr(convert_options(Sample, {**GIVEN, name: value}, "sample", "stackhand"), name)
     assert (type(found), found) == (type(becomes), becomes)
 
 
@@ -57,7 +57,7 @@ def test_an_option_has_its_declared_type_whatever_form_it_is_given_in(name: str,
 )
 def test_a_wrong_option_of_a_step_is_named(given: dict[str, Any], what: str, evidence: str) -> None:
     with pytest.raises(Failure) as found:
-        options.convert(Sample, {**GIVEN, **given}, "sample", "stackhand")
+        convert_options(Sample, {**GIVEN, **given}, "sample", "stackhand")
     assert (found.value.what, found.value.code) == (what, ExitCode.USAGE)
     assert evidence in found.value.evidence[0]
 
@@ -74,13 +74,13 @@ def test_a_wrong_option_of_a_step_is_named(given: dict[str, Any], what: str, evi
 )
 def test_what_no_step_takes_is_refused_before_the_first(given: dict[str, Any], what: str, following: str) -> None:
     with pytest.raises(Failure) as found:
-        options.check(given, [("stackhand", Sample)])
+        check_options(given, [("stackhand", Sample)])
     assert (found.value.what, found.value.code) == (what, ExitCode.USAGE)
     assert following in found.value.next
 
 
 def test_what_is_not_ours_or_is_a_template_is_left_to_ansible() -> None:
-    options.check({"ansible_verbosity": 3, "mine": "x", "stackhand_wait": "{{ mine }}"}, [("stackhand", Sample)])
+    check_options({"ansible_verbosity": 3, "mine": "x", "stackhand_wait": "{{ mine }}"}, [("stackhand", Sample)])
 
 
 def test_every_step_declares_options_that_can_be_converted_to() -> None:
@@ -88,7 +88,7 @@ def test_every_step_declares_options_that_can_be_converted_to() -> None:
         action_loader.add_directory(str(path.parent))
         step = action_loader.get(path.stem, class_only=True)
         with pytest.raises(Failure, match="has no option"):
-            options.convert(step.Options, {"no such": 1}, path.stem, step.prefix)
+            convert_options(step.Options, {"no such": 1}, path.stem, step.prefix)
 
 
 def playbook(checkout: Checkout, *words: str) -> tuple[int, str]:

@@ -17,16 +17,15 @@ import hypothesis.strategies as st
 import pytest
 
 from stackhand import redaction
-from stackhand.ansible import action, ndjson
+from stackhand.ansible import action
 from stackhand.aws.waiting import ONCE
 from stackhand.cli import console, loglines
 from stackhand.cli.failure import Failure
-from stackhand.cli.reporter import Reporter, StepReport
-from stackhand.database import notes
+from stackhand.cli.reporter import Lines, Reporter, StepReport
+from stackhand.database import verbs
 from stackhand.database.postgres import PostgreSQL
 from stackhand.infrastructure.store import Store
-from stackhand.redaction import Redactor, known, patterns
-from stackhand.redaction.former import Former
+from stackhand.redaction import Former, Redactor, known, patterns
 from stackhand.redaction.known import Known
 from stackhand.release.images import provenance
 from stackhand.release.stages import report
@@ -263,8 +262,8 @@ def written(content: dict[str, Any]) -> str:
     return kept["x.json"].decode()
 
 
-def ndjson_of(act: Callable[[ndjson.Lines], object], capsys: pytest.CaptureFixture[str]) -> str:
-    act(ndjson.Lines())
+def ndjson_of(act: Callable[[Lines], object], capsys: pytest.CaptureFixture[str]) -> str:
+    act(Lines())
     return capsys.readouterr().out
 
 
@@ -322,9 +321,9 @@ def test_a_note_for_the_page_has_no_known_secret(here: Path, monkeypatch: pytest
     noted: list[str] = []
     database = mock.create_autospec(PostgreSQL, instance=True)
     database.name = "shop"
-    monkeypatch.setattr(notes.choice, "database", lambda _verb, _service: database)
-    monkeypatch.setattr(notes, "_set", lambda _database, _incident, text: noted.append(text) or "database")
-    notes.note("12", "the password: from-env-2 was wrong", service=None)
+    monkeypatch.setattr(verbs.choice, "database", lambda _verb, _service: database)
+    monkeypatch.setattr(verbs, "_set_note", lambda _database, _incident, text: noted.append(text) or "database")
+    verbs.note("12", "the password: from-env-2 was wrong", service=None)
     assert noted == ["the password: <DB_PASSWORD redacted> was wrong"]
 
 

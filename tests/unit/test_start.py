@@ -15,7 +15,7 @@ from ansible.plugins import loader
 from ansible.plugins.strategy import StrategyBase
 from ansible.utils.collection_loader import _collection_finder as finder
 
-from stackhand.ansible import in_process, start
+from stackhand.ansible import start
 
 OF_ANSIBLE = Path(ansible.__file__).parent / "config"
 
@@ -42,7 +42,7 @@ def test_json_is_taken_whole_and_from_a_closed_folder_only(mode: int, kept: str,
 def test_what_is_replaced_is_there_in_ansible() -> None:
     assert callable(finder._meta_yml_to_dict)
     assert callable(manager.yaml_load)
-    names = [[*inspect.signature(each).parameters] for each in (StrategyBase._queue_task, in_process.run)]
+    names = [[*inspect.signature(each).parameters] for each in (StrategyBase._queue_task, start.run_in_process)]
     assert names[0] == names[1]
     assert playbook_executor.become_loader is loader.become_loader
     assert playbook_executor.connection_loader is loader.connection_loader

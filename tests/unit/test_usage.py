@@ -12,7 +12,7 @@ from invoke.exceptions import Exit
 from invoke.parser.context import ParserContext
 
 from stackhand.project.stack import loading
-from stackhand.tasks import composeoptions
+from stackhand.tasks import commandline
 from stackhand.tasks.program import Inv, NoConfig
 from tests.checkout import ROOT
 
@@ -106,7 +106,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
-    monkeypatch.setattr(composeoptions, "PROJECT", tmp_path)
+    monkeypatch.setattr(commandline, "PROJECT", tmp_path)
     monkeypatch.setattr(os, "environ", os.environ.copy())
     monkeypatch.chdir(tmp_path / "deploy")
     return tmp_path

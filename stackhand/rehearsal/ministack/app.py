@@ -15,10 +15,9 @@ from ministack.app import app as ministack
 from ministack.core import router
 from ministack.services import alb, ec2, ecr, ecs, elasticache, iam, rds, ssm
 
-from stackhand.rehearsal.ministack import balancer, database_snapshots, encryption, inspection, limits, refusals
+from stackhand.rehearsal.ministack import balancer, containers, database_snapshots, encryption, refusals
 from stackhand.rehearsal.ministack.balancer import public
-from stackhand.rehearsal.ministack.guard import Guard
-from stackhand.rehearsal.ministack.throttle import Throttle
+from stackhand.rehearsal.ministack.guard import Guard, Throttle
 
 __all__ = ["app"]
 
@@ -30,11 +29,11 @@ alb._ACTION_MAP["DescribeTargetHealth"] = balancer.describe
 ecs._record_service_task_healthy = balancer.record_task
 ecs._cleanup_task_resources = balancer.clean_up
 ecs._stop_task = balancer.stop_task
-ecs._maybe_mark_stopped = inspection.mark_stopped
-ecs._build_run_kwargs = limits.run_arguments
-ecs._resolve_repository_credentials = limits.credentials
-ecr._get_authorization_token = limits.token
-ContainerCollection.create, ContainerCollection.get = limits.create, limits.get
+ecs._maybe_mark_stopped = containers.mark_stopped
+ecs._build_run_kwargs = containers.run_arguments
+ecs._resolve_repository_credentials = containers.credentials
+ecr._get_authorization_token = containers.token
+ContainerCollection.create, ContainerCollection.get = containers.create, containers.get
 for _action in ("RegisterImage", "RunInstances"):  # an instance would be a container without a task's limits
     del ec2._ACTION_MAP[_action]
 

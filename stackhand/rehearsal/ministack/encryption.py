@@ -112,12 +112,9 @@ class Connection(socketserver.BaseRequestHandler):
 
     def _asked(self) -> int:
         """Return what the first eight bytes are: a request of TLS or GSS, or the version of the protocol."""
-        first = b""
-        while len(first) < 8:  # noqa: PLR2004 - a length, and a code
-            more = self.request.recv(8 - len(first))
-            if not more:
-                raise ConnectionError
-            first += more
+        first = self.request.recv(8, socket.MSG_WAITALL)
+        if len(first) < 8:  # noqa: PLR2004 - a length, and a code
+            raise ConnectionError
         return int(struct.unpack("!ii", first)[1])
 
     def _hand_on(self, client: ssl.SSLSocket, database: socket.socket) -> None:

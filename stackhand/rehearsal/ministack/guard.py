@@ -1,4 +1,4 @@
-"""Who may ask the emulator: whoever has the key of this rehearsal.
+"""Who may ask the emulator, whoever has the key of this rehearsal, and which of their reads are refused at random.
 
 The emulator holds the container engine's socket, so what it does is done as root; and any web page, and every account
 of this machine, reaches a port of 127.0.0.1. So it is asked with an access key that was made for this rehearsal, under
@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import random
 import re
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
@@ -23,6 +24,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+JSON = b"application/x-amz-json-1.1"
 CODE = "InvalidClientTokenId"
 TASK = "TASK"
 """The access key of every task: it is refused, for the roles that terraform/ gives to tasks allow no API either."""
@@ -31,6 +33,11 @@ METADATA = "/v4/"
 HEALTH = "/_ministack/health"
 REGISTRY = re.compile(r"/v2(/.*)?")
 SIGNED = re.compile(r"AWS4-HMAC-SHA256 Credential=([^/]+)/")
+SHARE = 0.02
+"""Of the requests that only read: boto3 and Terraform's provider ask again, and whoever asks otherwise must, too."""
+SPARED = 20
+"""How many reads after a refused one are answered: who asks a second time is never refused twice."""
+READING = ("Describe", "List", "Get")
 
 
 class Guard:
@@ -63,8 +70,8 @@ class Guard:
 
     def refusal(self, scope: Scope) -> str:
         """Return why a request is not answered; empty when it is."""
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        host, path = headers.get("host", ""), scope["path"]
+        headers, path = _headers(scope), scope["path"]
+        host = headers.get("host", "")
         if host not in self._hosts:
             return f"{host!r} is not an address of this emulator"
         balanced = path.startswith(BALANCED)
@@ -111,21 +118,23 @@ def _password(authorization: str) -> str:
 
 async def _refuse(reason: str, scope: Scope, send: Send) -> None:
     """Answer with an error as AWS gives one, which its clients can read; docker looks at the status alone."""
-    registry = REGISTRY.fullmatch(scope["path"])
-    kinds = [value for name, value in scope["headers"] if name.lower() == b"content-type"]
-    kind, body = _json(reason) if kinds and b"json" in kinds[0] else _xml(reason)
-    headers = [(b"content-type", kind), *([(b"www-authenticate", b'Basic realm="rehearsal"')] if registry else [])]
-    await send({"type": "http.response.start", "status": 401 if registry else 403, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _json(reason: str) -> tuple[bytes, bytes]:
-    return b"application/x-amz-json-1.1", json.dumps({"__type": CODE, "message": reason}).encode()
-
-
-def _xml(reason: str) -> tuple[bytes, bytes]:
     error = f"<Error><Code>{CODE}</Code><Message>{escape(reason)}</Message></Error>"
-    return b"text/xml", f"<ErrorResponse>{error}</ErrorResponse>".encode()
+    kind, body = b"text/xml", f"<ErrorResponse>{error}</ErrorResponse>"
+    if "json" in _headers(scope).get("content-type", ""):
+        kind, body = JSON, json.dumps({"__type": CODE, "message": reason})
+    if REGISTRY.fullmatch(scope["path"]):
+        await _answer(send, 401, kind, body, (b"www-authenticate", b'Basic realm="rehearsal"'))
+    else:
+        await _answer(send, 403, kind, body)
+
+
+async def _answer(send: Send, status: int, kind: bytes, body: str, *more: tuple[bytes, bytes]) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind), *more]})
+    await send({"type": "http.response.body", "body": body.encode()})
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope.get("headers", [])}
 
 
 def _without_sharing(send: Send) -> Send:
@@ -138,3 +147,37 @@ def _without_sharing(send: Send) -> Send:
         await send(message)
 
     return without
+
+
+class Throttle:
+    """An ASGI application that hands on what it gets but for a few reads: AWS refuses them when it has too many.
+
+    Args:
+        application: the emulator.
+        seed: of the choice, which is always the same with one seed.
+        share: how many of them it refuses, 0 to 1.
+    """
+
+    def __init__(self, application: Application, seed: int, share: float = SHARE) -> None:
+        self._application, self._share = application, share
+        self._random = random.Random(seed)  # noqa: S311 - no secret
+        self.refused, self._spared = 0, 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it for now."""
+        # of the JSON protocol, what changes nothing
+        action = _headers(scope).get("x-amz-target", "").rpartition(".")[2]
+        if action.startswith(READING) and self._chosen():
+            body = json.dumps({"__type": "ThrottlingException", "message": "Rate exceeded"})
+            await _answer(send, 400, JSON, body)
+        else:
+            await self._application(scope, receive, send)
+
+    def _chosen(self) -> bool:
+        """Whether to refuse the next read."""
+        if self._spared > 0:
+            self._spared -= 1
+        elif self._random.random() < self._share:
+            self.refused, self._spared = self.refused + 1, SPARED
+            return True
+        return False

@@ -1,6 +1,6 @@
 """What AWS refuses and ministack takes: a port that a task has not, empty values, long names, what is in use, a shell.
 
-It runs in the emulator's own environment, like aws.py.
+It runs in the emulator's own environment, like app.py.
 """
 
 from __future__ import annotations
@@ -64,14 +64,13 @@ def create_service(data: Data) -> Any:
 
 def _without_port(balancers: Sequence[Data], reference: str) -> str:
     """Return why ECS would refuse load balancers of a service; empty when it would not."""
-    definition = ecs._task_defs.get(ecs._resolve_td_key(reference) or "") or {}
+    definition = _definition(reference)
     containers = {each["name"]: each for each in definition.get("containerDefinitions", [])}
-    for each in balancers:
+    for each in balancers if definition else ():
         name, port = each.get("containerName"), each.get("containerPort")
-        if definition and name not in containers:
+        if name not in containers:
             return f"The container {name} does not exist in the task definition."
-        ports = [one["containerPort"] for one in containers.get(name, {}).get("portMappings") or []]
-        if definition and port not in ports:
+        if port not in [one["containerPort"] for one in containers[name].get("portMappings") or []]:
             return f"The container {name} did not have a container port {port} defined."
     return ""
 
@@ -84,7 +83,7 @@ def create_role(parameters: Data) -> Any:
 
 def run_task(data: Data) -> Any:
     """Answer RunTask: a role that was made a moment ago is not known everywhere yet."""
-    definition = ecs._task_defs.get(ecs._resolve_td_key(data.get("taskDefinition", "")) or "") or {}
+    definition = _definition(data.get("taskDefinition", ""))
     for arn in filter(None, (definition.get(key) for key in ("executionRoleArn", "taskRoleArn"))):
         if time.monotonic() < _made.get(arn.rpartition("/")[2], -NEW) + NEW:
             message = (
@@ -100,10 +99,10 @@ def execute_command(data: Data) -> Any:
     """Answer ExecuteCommand: the task has to be made for it, writable, and its role has to open the channels."""
     cluster = ecs._resolve_cluster_name(data.get("cluster", "default"))
     task = ecs._resolve_task(data.get("task", ""), cluster) or {}
-    definition = ecs._task_defs.get(ecs._resolve_td_key(task.get("taskDefinitionArn", "")) or "") or {}
+    definition = _definition(task.get("taskDefinitionArn", ""))
     closed = any(each.get("readonlyRootFilesystem") for each in definition.get("containerDefinitions", []))
     role = str(definition.get("taskRoleArn") or "").rpartition("/")[2]
-    if task and (not task.get("enableExecuteCommand") or closed or not may_open(role)):
+    if task and (not task.get("enableExecuteCommand") or closed or not _may_open(role)):
         return _refused(
             "The execute command failed because execute command was not enabled when the task was run or the "
             "execute command agent isn't running. Wait and try again or run a new task with execute command enabled "
@@ -112,7 +111,7 @@ def execute_command(data: Data) -> Any:
     return _execute(data)
 
 
-def may_open(role: str) -> bool:
+def _may_open(role: str) -> bool:
     """Whether a role's own policies let a task open the channels of a shell."""
     policies = (iam._roles.get(role) or {}).get("InlinePolicies") or {}
     documents = [json.loads(each) if isinstance(each, str) else each for each in policies.values()]
@@ -151,6 +150,11 @@ def short(action: str, answer: Callable[..., Any]) -> Callable[..., Any]:
         return answer(parameters)
 
     return answered
+
+
+def _definition(reference: str) -> Data:
+    definition: Data = ecs._task_defs.get(ecs._resolve_td_key(reference) or "") or {}
+    return definition
 
 
 def _refused(problem: str) -> Any:

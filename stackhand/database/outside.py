@@ -3,10 +3,16 @@
 Beside a snapshot stands a file with it, `NAME.outside.json`: statements of SQL, written down by the server itself, so
 that nothing here needs to know how PostgreSQL quotes. In those on the database, `:"DBNAME"` stands for its name, as in
 psql. A password is none of it: neither its text nor its hash (docs/decisions/028-snapshots.md).
+
+The file comes with the dump, from whoever made it, so its statements are read again word by word before a superuser
+runs them: what is not exactly of the shapes that `QUERY` writes is reported and never run.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Container
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -85,6 +91,29 @@ SELECT jsonb_build_object(
     'roles', (SELECT coalesce(jsonb_object_agg(rolname, role), '{}') FROM roles),
     'database', (SELECT coalesce(jsonb_agg(statement ORDER BY position), '[]') FROM statements))
 """
+IDENT = r'(?:"(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)'
+LITERAL = r"(?:'(?:[^'\\]|'')*'| ?E'(?:[^'\\]|''|\\\\)*')"
+VALUE = rf"(?:{LITERAL}|{IDENT})"
+LOCALE = re.compile(
+    rf"(?:(?:ENCODING|LC_COLLATE|LC_CTYPE|ICU_LOCALE|BUILTIN_LOCALE) {LITERAL} ?|LOCALE_PROVIDER (?:icu|builtin) ?)*"
+)
+ROLE = re.compile(rf"CREATE ROLE (?P<name>{IDENT})(?P<options>.*)")
+OPTION = re.compile(
+    rf" (?:(?P<kept>NOINHERIT|LOGIN|CONNECTION LIMIT \d+|VALID UNTIL {LITERAL})"
+    r"|(?P<power>SUPERUSER|CREATEROLE|CREATEDB|REPLICATION|BYPASSRLS))"
+)
+MEMBER = re.compile(rf"GRANT (?P<group>{IDENT}) TO (?P<name>{IDENT})(?: WITH (?:ADMIN OPTION|INHERIT FALSE))?")
+SETTING = re.compile(
+    rf"ALTER ROLE (?P<name>{IDENT})(?P<here> IN DATABASE :\"DBNAME\")?"
+    rf" SET (?P<key>{IDENT}(?:\.{IDENT})?) TO {VALUE}(?:, ?{VALUE})*"
+)
+DEFAULTS = re.compile(
+    rf"ALTER DEFAULT PRIVILEGES FOR ROLE {IDENT}(?P<rest>(?: IN SCHEMA {IDENT})? (?:GRANT|REVOKE) [A-Z, ]+ ON [A-Z]+"
+    rf" (?:TO|FROM) {IDENT}(?: WITH GRANT OPTION)?);",
+)
+EXTENSION = re.compile(
+    rf"^CREATE EXTENSION IF NOT EXISTS (?P<name>{IDENT})(?: WITH SCHEMA (?P<schema>{IDENT}))?;$", re.M
+)
 
 
 class DumpRole(msgspec.Struct):
@@ -122,16 +151,6 @@ class Outside(msgspec.Struct):
     owner: str | None = None
     subscriptions: list[str] = []
 
-    @property
-    def ownership(self) -> list[str]:
-        """The statements that give the database to its owner: one, or none."""
-        return [self.owner] if self.owner else []
-
-
-def parse(text: str) -> Outside:
-    """Return what `QUERY` answered."""
-    return msgspec.json.decode(text, type=Outside)
-
 
 def beside(snapshot: Path) -> Path:
     """Return the file that stands beside a snapshot."""
@@ -144,3 +163,64 @@ def read(snapshot: Path) -> Outside | None:
         return msgspec.json.decode(beside(snapshot).read_bytes(), type=Outside)
     except (OSError, msgspec.MsgspecError):
         return None
+
+
+@dataclass
+class VettedRole:
+    """What may be made of a role's statements.
+
+    Args:
+        create: the statement that makes it, without powers over the server.
+        settings: by their key, the statements that need a look at the key.
+        groups: statements that give it membership in roles that this restore created.
+        refused: sentences on what is left out.
+    """
+
+    create: str
+    settings: dict[str, str] = field(default_factory=dict)
+    groups: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+
+def vetted_role(name: str, statements: list[str], created: Container[str]) -> VettedRole:
+    """Return what may be run to make a role again.
+
+    Args:
+        name: of the role.
+        statements: as they stand beside the snapshot.
+        created: the roles that this restore has made: only in those may it become a member.
+    """
+    role = VettedRole(f"CREATE ROLE {quoted(name)}")
+    for statement in statements:
+        if each := ROLE.fullmatch(statement):
+            options = list(OPTION.finditer(each["options"]))
+            role.create += "".join(f" {option['kept']}" for option in options if option["kept"])
+            if powers := [option["power"] for option in options if option["power"]]:
+                role.refused.append(f"it was {', '.join(powers)} and no longer is")
+            if "".join(option[0] for option in options) != each["options"]:
+                role.refused.append("some of its options are unknown")
+        elif (each := MEMBER.fullmatch(statement)) and unquoted(each["name"]) == name:
+            if unquoted(each["group"]) in created:
+                role.groups.append(statement)
+            else:
+                role.refused.append(f"it is not a member of {each['group']}, which already existed")
+        elif (each := SETTING.fullmatch(statement)) and unquoted(each["name"]) == name and not each["here"]:
+            role.settings[unquoted(each["key"])] = statement
+        else:
+            role.refused.append(f"not run: {statement}")
+    return role
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL has it."""
+    return '"{}"'.format(name.replace('"', '""'))
+
+
+def literal(text: str) -> str:
+    """Return a text as SQL has it."""
+    return "'{}'".format(text.replace("'", "''"))
+
+
+def unquoted(name: str) -> str:
+    """Return a name without SQL's quotes."""
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name

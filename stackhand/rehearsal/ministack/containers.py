@@ -1,9 +1,10 @@
-"""What a container of ministack may do: its name, reach, limits and image, which it pulls with this rehearsal's key."""
+"""The containers of ministack: what they may do, the key that pulls their images, how often each is looked at."""
 
 from __future__ import annotations
 
 import base64
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,14 +14,25 @@ from ministack.services import ecr, ecs
 from stackhand.rehearsal.ministack import encryption
 from stackhand.rehearsal.ministack.guard import TASK
 
-OURS = f"-{os.environ['GATEWAY_PORT']}"
+PORT, KEY = os.environ["GATEWAY_PORT"], os.environ["REHEARSAL_KEY"]
+OURS = f"-{PORT}"
 REACHING = frozenset({"cap_add", "network_mode", "pid_mode", "privileged", "volumes"})
 GRANTED = frozenset({"SYS_PTRACE"})
 """https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_KernelCapabilities.html"""
+USER = "AWS"
+YOUNG = 10.0
+"""Seconds in which jobs end, and in which what cannot start fails."""
+WHILE_YOUNG, LATER = 0.2, 1.0
+"""Seconds between two looks."""
 
 _arguments: Callable[..., dict[str, Any]] = ecs._build_run_kwargs
 _create: Callable[..., Any] = ContainerCollection.create
 _get: Callable[..., Any] = ContainerCollection.get
+_token: Callable[[Any], Any] = ecr._get_authorization_token
+_credentials: Callable[[dict[str, Any]], dict[str, str] | None] = ecs._resolve_repository_credentials
+_mark_stopped: Callable[..., None] = ecs._maybe_mark_stopped
+_looks: dict[str, tuple[float, float]] = {}
+"""The first and the last look at each task, by the monotonic clock."""
 
 
 def run_arguments(
@@ -33,10 +45,11 @@ def run_arguments(
     """
     linux = container.get("linuxParameters") or {}
     memory = container.get("memory") or definition.get("memory")
+    limit = memory and f"{memory}m"
     tmpfs = {each["containerPath"]: f"size={each['size']}m" for each in linux.get("tmpfs") or []}
     more = {
-        "mem_limit": memory and f"{memory}m",
-        "memswap_limit": memory and f"{memory}m",
+        "mem_limit": limit,
+        "memswap_limit": limit,
         "read_only": container.get("readonlyRootFilesystem"),
         "tmpfs": tmpfs,
         "user": container.get("user"),
@@ -89,15 +102,7 @@ def get(collection: Any, identity: str) -> Any:
 
 
 def _own(name: str) -> str:
-    return name if name.endswith(OURS) else f"{name}{OURS}"
-
-
-USER = "AWS"
-KEY = os.environ["REHEARSAL_KEY"]
-HERE = f":{os.environ['GATEWAY_PORT']}/"
-
-_token: Callable[[Any], Any] = ecr._get_authorization_token
-_credentials: Callable[[dict[str, Any]], dict[str, str] | None] = ecs._resolve_repository_credentials
+    return name.removesuffix(OURS) + OURS
 
 
 def token(data: Any) -> Any:
@@ -111,6 +116,19 @@ def token(data: Any) -> Any:
 
 def credentials(container: dict[str, Any]) -> dict[str, str] | None:
     """Return what the image of a container is pulled with."""
-    if HERE in str(container.get("image", "")):
+    if f":{PORT}/" in str(container.get("image", "")):
         return {"username": USER, "password": KEY}
     return _credentials(container)
+
+
+def mark_stopped(task: dict[str, Any], *rest: Any) -> None:
+    """Note which containers of a task have ended, where the last look is long enough ago.
+
+    ministack inspects each container twenty times a second for as long as it runs: with six tasks, half of a core.
+    """
+    now = time.monotonic()
+    first, last = _looks.get(task["taskArn"], (now, float("-inf")))
+    if now - last < (WHILE_YOUNG if now - first < YOUNG else LATER):
+        return
+    _looks[task["taskArn"]] = first, now
+    _mark_stopped(task, *rest)

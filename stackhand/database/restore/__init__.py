@@ -1,1 +1,0 @@
-"""Replacing a database of PostgreSQL by a dump."""
