@@ -165,7 +165,7 @@ def _services() -> Iterator[Check]:
 def _targets() -> Iterator[Check]:
     """Tell what the keys of the services mean where Compose does not run them."""
     services = known.declared(_stack(), State(PROJECT))[0].services.values()  # some run there by their image alone
-    written = resolution.written(PROJECT, {})["services"]
+    written = resolution.written(PROJECT)["services"]
     run = {
         "embedded": [each.name for each in services if each.embedded],
         "aws": [each.name for each in services if isinstance(each.aws, Fargate | Job)],

@@ -138,7 +138,7 @@ def test_compose_accepts_each_key_and_each_target_answers(tmp_path: Path) -> Non
     (tmp_path / "compose.yaml").write_text(yaml.safe_dump({"services": services, **beside}), encoding="utf-8")
     newest = resolver.Resolver((str(resolver.PACKAGED),), "package")  # the newest, which knows all of them
     with mock.patch.object(resolver, "choose", return_value=newest):
-        written = resolution.written(tmp_path, {})["services"]
+        written = resolution.written(tmp_path)["services"]
     assert {*written} == {*EXAMPLES} == {*TARGETS["compose"]}
     for target, keys in TARGETS.items():
         differing = {

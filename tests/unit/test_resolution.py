@@ -224,7 +224,7 @@ def test_a_dotenv_that_is_yet_to_be_made_is_no_mistake_of_the_files(tmp_path: Pa
         resolution.resolve(tmp_path, {})
     write(tmp_path, {".env.example": "TAG=\n"})
     assert resolution.resolve(tmp_path, {"TAG": "2"})["services"]["one"]["image"] == "x:2"
-    assert resolution.written(tmp_path, {})["services"]["one"]["image"] == "x:${TAG:-1}"
+    assert resolution.written(tmp_path)["services"]["one"]["image"] == "x:${TAG:-1}"
 
 
 def test_without_a_new_docker_compose_the_package_resolves(

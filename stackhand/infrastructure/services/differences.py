@@ -32,7 +32,7 @@ LACKING = {
 
 def notes(stack: Stack) -> list[Note]:
     """Return what there is to know of the services on AWS."""
-    written = resolution.written(stack.root, {})
+    written = resolution.written(stack.root)
     return [
         note
         for name, entry in written["services"].items()

@@ -184,7 +184,7 @@ def managed_ports(stack: Stack) -> dict[str, int]:
 
 def written_services(root: Path) -> dict[str, Entry]:
     """Return the services with their variables as they are written."""
-    return resolution.written(root, {}).get("services") or {}
+    return resolution.written(root).get("services") or {}
 
 
 def passwords(written: Mapping[str, Entry]) -> set[str]:

@@ -72,9 +72,9 @@ def without_overlay(root: Path, values: Mapping[str, str]) -> Resolved:
     return _ask(root, variables, "own")
 
 
-def written(root: Path, values: Mapping[str, str]) -> Resolved:
+def written(root: Path) -> Resolved:
     """Return the same with all variables as they are written, those of every profile included."""
-    return _ask(root, environment(root, values) | {"COMPOSE_PROFILES": "*"}, "written", *AS_WRITTEN)
+    return _ask(root, environment(root, {}) | {"COMPOSE_PROFILES": "*"}, "written", *AS_WRITTEN)
 
 
 def apart(root: Path, variables: Mapping[str, str]) -> Resolved:
