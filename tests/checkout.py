@@ -19,8 +19,8 @@ from typing import IO, Any
 import psutil
 
 from stackhand.local.engines.embedded.servers import postgres
+from stackhand.project import settings
 from stackhand.project.compose import envfile
-from stackhand.project.settings import settings
 from stackhand.project.state import State
 from stackhand.system import ports
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from stackhand.project.private import TEMPORARY
+from stackhand.project.ownership import TEMPORARY
 from stackhand.project.state import State
 from tests.checkout import Checkout, docker, eventually
 

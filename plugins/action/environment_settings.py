@@ -5,7 +5,7 @@ from __future__ import annotations
 from stackhand import redaction
 from stackhand.ansible.action import Action, Result, StepOptions
 from stackhand.cli.reporter import StepReport
-from stackhand.project.settings import settings
+from stackhand.project import settings
 from stackhand.system.roots import PROJECT
 
 

@@ -18,10 +18,9 @@ from stackhand.adoption.repository import GitRepository
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.services import services
-from stackhand.project import passthrough
+from stackhand.project import passthrough, settings
 from stackhand.project.compose import composefiles, resolution
 from stackhand.project.compose.composefiles import OVERLAY
-from stackhand.project.settings import settings
 from stackhand.project.stack import loading
 from stackhand.project.stack.model import Stack
 from stackhand.system.roots import CONTENT, IS_CHECKOUT, LOCK, PROJECT

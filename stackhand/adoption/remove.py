@@ -13,8 +13,7 @@ from stackhand.cli import console, packages
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local import otherengine
 from stackhand.local.otherengine import Left
-from stackhand.project import environments
-from stackhand.project.settings import settings
+from stackhand.project import environments, settings
 from stackhand.project.state import State
 from stackhand.system import program, trees
 from stackhand.system.roots import IS_CHECKOUT, LOCK, PROJECT

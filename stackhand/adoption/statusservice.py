@@ -73,7 +73,7 @@ def overlay(stack: Stack) -> Overlay:
         Failure: the stack has no PostgreSQL or no Redis, or Compose rejects its files.
     """
     postgres, redis = _needed(stack)
-    written = resolution.written(stack.root, {}).get("services") or {}
+    written = resolution.written(stack.root).get("services") or {}
     page, api, migrate = names = _names(stack)
     used = {port.published for service in stack.services.values() for port in service.ports}
     values = {

@@ -20,7 +20,7 @@ from ansible.module_utils.common import yaml  # noqa: E402
 from ansible.utils.collection_loader import _collection_finder as finder  # noqa: E402
 
 from stackhand.ansible import process  # noqa: E402
-from stackhand.project import private  # noqa: E402
+from stackhand.project import ownership  # noqa: E402
 from stackhand.system.roots import PROJECT  # noqa: E402
 
 LOCAL = {"up", "down"}
@@ -42,14 +42,14 @@ def parsed(content: bytes, parse: Callable[[], Any], folder: Path = KEPT) -> Any
     """
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-    if not private.is_closed(folder):
+    if not ownership.is_closed(folder):
         return parse()
     path = folder / f"{hashlib.sha256(content).hexdigest()}.json"
     with suppress(OSError, ValueError):
         return json.loads(path.read_bytes())
     value = parse()
     with suppress(OSError):
-        private.write(path, json.dumps(value))
+        ownership.write(path, json.dumps(value))
     return value
 
 

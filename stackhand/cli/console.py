@@ -215,13 +215,13 @@ def confirm(warning: str, name: str) -> None:
 def defect(doing: str, error: Exception) -> Failure:
     """Keep the traceback of an error that a verb or a step met, and return the failure that says where."""
     from stackhand import redaction  # which reads YAML, and there is rarely a defect
-    from stackhand.project import private
+    from stackhand.project import ownership
 
     path = PROJECT / ".stackhand" / "logs" / f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}.log"
     where = "the traceback could not be written"
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        private.write(path, redaction.current().text("".join(traceback.format_exception(error))))
+        ownership.write(path, redaction.current().text("".join(traceback.format_exception(error))))
         where = f"traceback: {path.relative_to(PROJECT)}"
     except OSError:
         pass

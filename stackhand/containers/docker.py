@@ -14,16 +14,17 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import IO
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.containers import api
-from stackhand.containers.unavailable import INSTEAD, NO_COMMAND, Unavailable, is_unavailable
+from stackhand.containers import endpoint
+from stackhand.containers.endpoint import INSTEAD, NO_COMMAND, Unavailable, is_unavailable
 from stackhand.project import inherited
 from stackhand.project.compose import composefiles
-from stackhand.system import program
+from stackhand.system import program, waiting
 from stackhand.system.roots import PROJECT
 
 ANSWER_WITHIN = 2.0
@@ -31,6 +32,7 @@ REMOTE_WITHIN = 10.0
 """Seconds for an engine on another machine: a login by ssh takes one or two, and each command logs in again."""
 READ_WITHIN = 20.0
 OLDEST_COMPOSE = (2, 20)
+ENDED_WITHIN = 1.0
 SILENT = 124  # the code of timeout(1)
 HOST = ("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
 SHOWN = 10
@@ -41,13 +43,7 @@ NOT_THERE = re.compile(r"no such (?:image|container|object|volume|network)|netwo
 
 @dataclass(frozen=True)
 class Reached:
-    """A container engine that answers.
-
-    Args:
-        host: its address, such as unix:///var/run/docker.sock.
-        version: of the engine.
-        compose: of the Compose plugin.
-    """
+    """A container engine that answers: its address, its version, and that of the Compose plugin."""
 
     host: str
     version: str
@@ -55,12 +51,7 @@ class Reached:
 
 
 class Failed(Failure):
-    """A docker command ended with an error of its own, though the engine can be asked.
-
-    Args:
-        args: the command, without `docker`.
-        message: docker's own words.
-    """
+    """A docker command, which `args` has without `docker`, ended with an error though the engine can be asked."""
 
     def __init__(self, args: Sequence[str], message: str) -> None:
         name = " ".join(list(takewhile(lambda each: not each.startswith("-"), args))[:2])
@@ -85,25 +76,25 @@ def reach() -> Reached:
         "compose": ["docker", "compose", "version", "--short"],
     }
     output = _all_at_once(asked)
-    if output["version"].code != 0:
-        raise Unavailable(output["version"].message)
-    if output["compose"].code == SILENT:
-        raise _failure(f"docker compose version: {output['compose'].err}.", f"repeat the command; {INSTEAD}")
-    if output["compose"].code != 0:
+    if output["version"].returncode != 0:
+        raise Unavailable(_message(output["version"]))
+    if output["compose"].returncode == SILENT:
+        raise _failure(f"docker compose version: {output['compose'].stderr}.", f"repeat the command; {INSTEAD}")
+    if output["compose"].returncode != 0:
         remedy = f"install docker-compose-plugin; {INSTEAD}"
-        raise _failure("docker has no working Compose plugin.", remedy, output["compose"].message)
-    compose = output["compose"].out.lstrip("v")
+        raise _failure("docker has no working Compose plugin.", remedy, _message(output["compose"]))
+    compose = output["compose"].stdout.strip().lstrip("v")
     numbers = tuple(int(number) for number in re.findall(r"\d+", compose)[:2])
     if numbers < OLDEST_COMPOSE:
         oldest = ".".join(map(str, OLDEST_COMPOSE))
         raise _failure(f"Compose {compose} is too old: {oldest} or newer is needed.", f"update Docker; {INSTEAD}")
-    server = json.loads(output["version"].out) or {}
+    server = json.loads(output["version"].stdout) or {}
     return Reached(host(), str(server.get("Version", "unknown")), compose)
 
 
 def answer_within() -> float:
     """Return the seconds after which an engine that does not answer is given up."""
-    return REMOTE_WITHIN if api.is_remote(api.address()) else ANSWER_WITHIN
+    return REMOTE_WITHIN if endpoint.is_remote(endpoint.address()) else ANSWER_WITHIN
 
 
 def host() -> str:
@@ -113,7 +104,7 @@ def host() -> str:
         Failure: there is no docker command, or no such context.
     """
     _require_command()
-    return api.address() or run(*HOST).stdout.strip()
+    return endpoint.address() or run(*HOST).stdout.strip()
 
 
 def run(
@@ -150,18 +141,12 @@ def run(
     except subprocess.TimeoutExpired as error:
         raise Unavailable(f"no answer within {timeout:g} s", host) from error
     if done.returncode != 0 and not _accepted(done.stderr, accept):
-        # WSL's stand-in for docker reports on stdout
-        raise error_of(args, done.returncode, done.stderr.strip() or done.stdout, host)
+        raise error_of(args, done.returncode, _message(done), host)
     return done
 
 
 class Running:
-    """A docker command that runs beside this program.
-
-    Args:
-        child: its process.
-        file: where its output goes.
-    """
+    """A docker command that runs beside this program."""
 
     def __init__(self, child: subprocess.Popen[bytes], file: IO[bytes]) -> None:
         self._child, self._file = child, file
@@ -210,47 +195,26 @@ def _accepted(message: str, accept: re.Pattern[str] | None) -> bool:
     return accept is not None and bool(lines) and all(accept.search(line) for line in lines)
 
 
-def compose_environment() -> dict[str, str]:
-    """Return the environment for a command of Compose."""
-    return inherited.environment("compose")
+def _message(done: subprocess.CompletedProcess[str]) -> str:
+    """Return what a command said of a failure: on stderr, or as WSL's stand-in for docker does, on stdout."""
+    return done.stderr.strip() or done.stdout.strip()
 
 
-@dataclass(frozen=True)
-class _CommandOutput:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def message(self) -> str:
-        """What it said of a failure: on stderr, or as WSL's stand-in for docker does, on stdout."""
-        return self.err or self.out
-
-
-def _all_at_once(commands: Mapping[str, Sequence[str]]) -> dict[str, _CommandOutput]:
+def _all_at_once(commands: Mapping[str, Sequence[str]]) -> dict[str, subprocess.CompletedProcess[str]]:
     """Run commands side by side; one that takes too long is ended, with the code of timeout(1)."""
-    children = {
-        name: subprocess.Popen(
-            args,
-            env=inherited.environment("docker"),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-        )
-        for name, args in commands.items()
-    }
-    output, within = {}, answer_within()
-    for name, child in children.items():
+    environment, within = inherited.environment("docker"), answer_within()
+
+    def silent(args: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(args, SILENT, "", f"no answer within {within:g} s")
+
+    def output(args: Sequence[str]) -> subprocess.CompletedProcess[str]:
         try:
-            out, err = child.communicate(timeout=within)
-            output[name] = _CommandOutput(child.returncode, out.strip(), err.strip())
+            return program.run(args, environment=environment, timeout=within)
         except subprocess.TimeoutExpired:
-            child.kill()
-            child.communicate()
-            output[name] = _CommandOutput(SILENT, "", f"no answer within {within:g} s")
-    return output
+            return silent(args)
+
+    ended = waiting.gather({name: partial(output, args) for name, args in commands.items()}, within + ENDED_WITHIN)
+    return {name: ended.get(name) or silent(args) for name, args in commands.items()}
 
 
 def _require_command() -> None:

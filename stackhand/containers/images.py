@@ -1,4 +1,7 @@
-"""The images of a stack: pulled when they are missing, built when what they are made of changed."""
+"""The images of a stack: pulled when they are missing, built when what they are made of changed.
+
+And what that needs of this machine: disk, certificates, a proxy that builds know.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.containers import docker
+from stackhand.containers import docker, endpoint
 from stackhand.project import inherited
 from stackhand.project.stack.model import Service, Stack
 from stackhand.system import program
@@ -19,6 +23,9 @@ TAIL = 20
 STEP = re.compile(r"^#\d+ (\[[^\]]+\] .*)$")
 PARTS = re.compile(r"^-{6}\n(.*?)^-{6}$", re.MULTILINE | re.DOTALL)
 CERTIFICATES = ("CA_BUNDLE", "SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+NEEDED_MB = 1500
+"""What the four images of the stack take, their build and a new volume."""
 NOT_PULLABLE = re.compile(r"(?:failed to resolve source metadata for|pull access denied for|manifest for) (\S+?)[:,]? ")
 
 WAYS_OUT = (
@@ -84,13 +91,31 @@ def fingerprint(service: Service, stack: Stack) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def pull(image: str, users: str, progress: Progress) -> None:
-    """Pull an image.
+def fingerprints(stack: Stack) -> dict[str, str]:
+    """Return the fingerprints of the images that are built, by service."""
+    return {each.name: fingerprint(each, stack) for each in stack.services.values() if each.build}
 
-    Args:
-        image: its name.
-        users: the services that use it.
-        progress: told how far it is.
+
+def wanting(stack: Stack, built: Mapping[str, str]) -> tuple[list[str], list[Service]]:
+    """Return the images that have to be pulled, and a service for each that differs from what was built last.
+
+    A job may have the image of the service it runs before.
+    """
+    services, current = stack.services.values(), fingerprints(stack)
+    known = present(image_of(each, stack) for each in services)
+    here = {image_of(each, stack) for each in services if each.build}  # in no registry
+    pulled = {str(each.image) for each in services if each.build is None}
+    stale = {
+        image_of(each, stack): each
+        for each in reversed(services)
+        if each.build
+        and (image_of(each, stack) not in known or current[each.name] != built.get(each.name) or not current[each.name])
+    }
+    return sorted(pulled - {*known, *here}), [*stale.values()][::-1]
+
+
+def pull(image: str, users: str, progress: Progress) -> None:
+    """Pull an image that some services use.
 
     Raises:
         Failure: it cannot be had; the ways out are named.
@@ -183,3 +208,53 @@ def stream(
 
     code = program.follow(args, tell, environment=environment or inherited.environment("docker"), folder=folder)
     return code, lines
+
+
+def require_disk() -> None:
+    """Refuse to pull or build where there is no room for it.
+
+    Raises:
+        Failure: the disk of the container engine is too full.
+    """
+    free = _disk()
+    if free and free[1] < NEEDED_MB:
+        raise Failure(
+            f"The disk of the container engine ({free[0]}) has {free[1]} MB free, and images need {NEEDED_MB} MB.",
+            next="docker system prune removes unused data; ./inv up --engine embedded needs less",
+            code=ExitCode.PREFLIGHT,
+        )
+
+
+def findings() -> Iterator[tuple[str, str, str, str]]:
+    """Yield name, status, words and remedy of each thing that was looked at."""
+    if free := _disk():
+        status = "pass" if free[1] >= NEEDED_MB else "fail"
+        remedy = "" if status == "pass" else "docker system prune removes unused data"
+        yield "images' disk", status, f"{free[1] / 1000:.1f} GB free for {free[0]}", remedy
+    yield from _trusted()
+    proxies = {name for name in PROXIES if os.environ.get(name)}
+    if proxies and not endpoint.configuration().get("proxies"):
+        message = f"{', '.join(sorted(proxies))} is set here, but not for builds"
+        yield "proxy", "warn", message, "add it under proxies in ~/.docker/config.json"
+
+
+def _trusted() -> Iterator[tuple[str, str, str, str]]:
+    named = {name: os.environ[name] for name in CERTIFICATES if os.environ.get(name)}
+    for name, path in named.items():
+        if not Path(path).is_file():
+            message = f"{name} names {path}, which is not a file"
+            yield "certificates", "warn", message, f"unset {name}, or create the file"
+    if used := certificates():
+        yield "certificates", "pass", f"builds trust {used}", ""
+
+
+def _disk() -> tuple[Path, int] | None:
+    """Return the folder of the engine's images and the MB free there; None where that cannot be told."""
+    if endpoint.is_remote(endpoint.address()):  # a folder of another machine
+        return None
+    try:
+        output = docker.run("info", "--format", "{{.DockerRootDir}}", timeout=docker.ANSWER_WITHIN).stdout.strip()
+        place = Path(output)
+        return (place, shutil.disk_usage(place).free // 1_000_000) if output else None
+    except (Failure, OSError):  # slow today; or in the virtual machine of Docker Desktop
+        return None

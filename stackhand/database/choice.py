@@ -12,7 +12,7 @@ from stackhand.database.postgres import PostgreSQL
 from stackhand.database.server import Database
 from stackhand.local import engines, status
 from stackhand.local.engines.engine import Engine
-from stackhand.project.settings import settings
+from stackhand.project import settings
 from stackhand.project.stack import loading
 from stackhand.project.stack.kinds import IMAGES
 from stackhand.project.stack.model import Service, Stack

@@ -17,7 +17,7 @@ from stackhand.database.server import Command, Database, Statistics
 from stackhand.local.engines import login
 from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.login import SUPERUSER, Login
-from stackhand.project import private
+from stackhand.project import ownership
 from stackhand.project.stack.model import Service
 
 PSQL = ("-XqAt", "-v", "ON_ERROR_STOP=1")
@@ -115,7 +115,7 @@ class PostgreSQL(Database):
     def dump(self, path: Path) -> None:
         """Write the dump, and beside it what it does not contain."""
         beside = outside.beside(path)
-        private.write(beside, msgspec.json.format(msgspec.json.encode(self.outside())))
+        ownership.write(beside, msgspec.json.format(msgspec.json.encode(self.outside())))
         try:
             # an owner may not read what other roles have in it, nor subscriptions
             self.superuser().write(path, "pg_dump", "--format=custom")

@@ -12,7 +12,7 @@ from stackhand.infrastructure.services import privileges
 from stackhand.infrastructure.services.findings import CloudFinding
 from stackhand.infrastructure.services.services import KNOWN_THERE, WITHOUT_DEFAULT, CloudServices, variables_of
 from stackhand.project.environments import Environment
-from stackhand.project.settings.secretnames import is_secret
+from stackhand.project.schema import is_secret
 from stackhand.project.stack import dockerfile, kinds, model, probes
 from stackhand.project.stack.addresses import leads_to
 from stackhand.project.stack.model import Service, Stack

@@ -21,8 +21,8 @@ from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.documents import TerraformPlan, Values
 from stackhand.infrastructure.services.services import required
+from stackhand.project import schema, values
 from stackhand.project.environments import Environment
-from stackhand.project.settings import schema, values
 from stackhand.system.roots import PROJECT
 
 OUTPUT = "given_secrets"

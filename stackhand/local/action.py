@@ -7,7 +7,7 @@ from functools import lru_cache
 from stackhand.ansible.action import Action, StepOptions
 from stackhand.local import engines
 from stackhand.local.engines.engine import Engine
-from stackhand.project.settings import settings
+from stackhand.project import settings
 from stackhand.project.stack import loading
 from stackhand.project.stack.model import Stack
 from stackhand.system.roots import PROJECT

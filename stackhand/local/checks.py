@@ -20,10 +20,9 @@ from stackhand.local.engines import login
 from stackhand.local.engines.embedded import accounts, known, processes
 from stackhand.local.engines.embedded.servers import base, command, nginx, postgres, redis
 from stackhand.local.engines.embedded.supervisor import Supervisor, SupervisorUnavailable
-from stackhand.project import dotenv, inherited, ownership, passthrough
-from stackhand.project.compose import composesupport, envfile, resolution
-from stackhand.project.settings import example, schema, settings
-from stackhand.project.settings.secretnames import is_secret
+from stackhand.project import dotenv, inherited, ownership, passthrough, schema, settings
+from stackhand.project.compose import composekeys, envfile, resolution
+from stackhand.project.schema import is_secret
 from stackhand.project.stack import loading, model
 from stackhand.project.stack.xaws import Fargate, Job
 from stackhand.project.state import State
@@ -78,8 +77,7 @@ def _accounts(state: State) -> Iterator[Check]:
 
 
 def _engine() -> Iterator[Check]:
-    from stackhand.containers import docker
-    from stackhand.local.engines.compose.preflight import findings
+    from stackhand.containers import docker, images
 
     known = State(PROJECT).read().engine
     try:
@@ -94,7 +92,7 @@ def _engine() -> Iterator[Check]:
     if known == "embedded":
         yield Check("engine", "stack", "pass", "this checkout already runs on embedded")
         return
-    for each in findings():
+    for each in images.findings():
         yield Check("engine", *each)
 
 
@@ -147,7 +145,7 @@ def _declared(known: Mapping[str, schema.Setting], path: Path) -> Iterator[Check
 
 def _lacking(values: Mapping[str, str]) -> Iterator[Check]:
     """Tell of what an example without types has and `.env` has not: nothing is appended to that file."""
-    if names := [name for name in example.names(PROJECT / settings.EXAMPLE) if name not in values]:
+    if names := [name for name in schema.names(PROJECT / settings.EXAMPLE) if name not in values]:
         message = f"lacks settings of .env.example: {', '.join(names)}"
         yield Check("settings", ".env", "warn", message, "add those that you need to .env")
 
@@ -167,7 +165,7 @@ def _services() -> Iterator[Check]:
 def _targets() -> Iterator[Check]:
     """Tell what the keys of the services mean where Compose does not run them."""
     services = known.declared(_stack(), State(PROJECT))[0].services.values()  # some run there by their image alone
-    written = resolution.written(PROJECT, {})["services"]
+    written = resolution.written(PROJECT)["services"]
     run = {
         "embedded": [each.name for each in services if each.embedded],
         "aws": [each.name for each in services if isinstance(each.aws, Fargate | Job)],
@@ -175,7 +173,7 @@ def _targets() -> Iterator[Check]:
     for target, names in run.items():
         if not names:
             yield Check("targets", target, "pass", f"no service has x-{target}")
-        for line in composesupport.lines(target, {name: written[name] for name in names}):
+        for line in composekeys.lines(target, {name: written[name] for name in names}):
             yield Check("targets", target, "pass", line)
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.containers import api
-from stackhand.containers.unavailable import Unavailable
+from stackhand.containers import endpoint
+from stackhand.containers.endpoint import Unavailable
 from stackhand.local import engines
 from stackhand.local.engines.compose import volumes
 from stackhand.local.engines.engine import Engine
+from stackhand.project import settings
 from stackhand.project.compose import resolution
-from stackhand.project.settings import settings
 from stackhand.project.stack.model import EVERYWHERE, Port, Stack
 from stackhand.project.state import State
 from stackhand.system import ports as machine_ports
@@ -210,7 +210,7 @@ def no_other_engine(chosen: str, state: State) -> None:
         ) from error
     if running:
         where = volumes.awaited(state) if known == "compose" else ""
-        asked = f"DOCKER_HOST={shlex.quote(where)} " if where not in {"", api.address()} else ""
+        asked = f"DOCKER_HOST={shlex.quote(where)} " if where not in {"", endpoint.address()} else ""
         raise Failure(
             f"This checkout runs on {known}, whose data {chosen} does not use.",
             next=f"{asked}./inv down, then ./inv up --engine {chosen} (--copy-data copies the database)",
@@ -221,7 +221,7 @@ def no_other_engine(chosen: str, state: State) -> None:
 def _reach_or_give_up(error: Unavailable, where: str) -> str:
     """Return the command for a container engine that does not answer, and the one where it is gone for good."""
     reach = f"{error.next.partition(';')[0]}; then ./inv down"
-    if not api.is_remote(where):
+    if not endpoint.is_remote(where):
         return reach
-    switch = f"{api.switch()}, then " if where == api.address() else ""
+    switch = f"{endpoint.switch()}, then " if where == endpoint.address() else ""
     return f"{reach}; or, if that engine no longer exists, {switch}./inv down"

@@ -15,7 +15,7 @@ from stackhand.local.engines import health
 from stackhand.local.engines.engine import Engine
 from stackhand.local.engines.status import ServiceStatus
 from stackhand.local.status import not_running
-from stackhand.project.settings import settings
+from stackhand.project import settings
 from stackhand.project.stack import loading
 from stackhand.project.state import State
 from stackhand.system import waiting

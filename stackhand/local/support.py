@@ -23,11 +23,10 @@ from stackhand.cli.failure import Failure
 from stackhand.cli.loglines import tail
 from stackhand.local import doctor, engines, status
 from stackhand.local.engines.engine import Engine
-from stackhand.project import dotenv, inherited, passthrough
+from stackhand.project import dotenv, inherited, passthrough, schema
 from stackhand.project.compose import envfile
-from stackhand.project.settings import schema
-from stackhand.project.settings.values import may_be_shown
 from stackhand.project.state import State
+from stackhand.project.values import may_be_shown
 from stackhand.redaction import Redactor
 from stackhand.system import program
 from stackhand.system.roots import PROJECT

@@ -16,7 +16,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local import engines, verbs
 from stackhand.local.engines.status import ServiceStatus
 from stackhand.local.status import not_running
-from stackhand.project.settings import settings
+from stackhand.project import settings
 from stackhand.project.stack import loading
 from stackhand.project.stack.model import Stack
 from stackhand.project.state import State

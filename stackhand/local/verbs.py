@@ -20,8 +20,8 @@ from stackhand.local.engines.engine import not_here
 from stackhand.local.otherengine import DownReport
 from stackhand.local.status import not_running
 from stackhand.local.verification import UpReport
+from stackhand.project import settings
 from stackhand.project.hooks import HookFacts, Hooks
-from stackhand.project.settings import settings
 from stackhand.project.stack import loading
 from stackhand.project.stack.model import Stack
 from stackhand.project.state import State

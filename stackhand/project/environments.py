@@ -22,21 +22,13 @@ NEEDED = ("stack", "region", "account_id")
 
 @dataclass(frozen=True)
 class Environment:
-    """One place where the stack runs in the cloud.
+    """One place where the stack runs in the cloud."""
 
-    Args:
-        name: staging, production, rehearsal: what its file is called.
-        stack: the prefix of its resources' names.
-        region: of AWS.
-        account: the twelve digits of the account it belongs to; nothing is done in another.
-        variables: all that its file says, as Terraform reads it.
-    """
-
-    name: str
-    stack: str
-    region: str
-    account: str
-    variables: Mapping[str, Any] = field(default_factory=dict)
+    name: str  # staging, production, rehearsal: what its file is called
+    stack: str  # the prefix of its resources' names
+    region: str  # of AWS
+    account: str  # the twelve digits of the account it belongs to; nothing is done in another
+    variables: Mapping[str, Any] = field(default_factory=dict)  # all that its file says, as Terraform reads it
 
     @property
     def emulated(self) -> bool:
@@ -78,11 +70,7 @@ def known(folder: Path | None = None) -> list[str]:
 
 
 def load(name: str, folder: Path | None = None) -> Environment:
-    """Read one environment.
-
-    Args:
-        name: its name.
-        folder: where its file is; that of the project without one.
+    """Read one environment from its file in a folder, or in that of the project.
 
     Raises:
         Failure: there is no such file, it cannot be read, or it lacks what everything needs.

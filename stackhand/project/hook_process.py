@@ -38,10 +38,6 @@ class Ended(msgspec.Struct, frozen=True):
 def run(path: Path, environment: Mapping[str, str]) -> Ended:
     """Run a hook to its end, in a session of its own and without input, and show its output on stderr.
 
-    Args:
-        path: the program.
-        environment: all its variables.
-
     Raises:
         KeyboardInterrupt: the user interrupted; the hook is ended.
     """
@@ -52,7 +48,7 @@ def run(path: Path, environment: Mapping[str, str]) -> Ended:
     problem = ""
     try:
         with program.interrupted_later():
-            output = _Output(_start(path, environment), path.name)
+            output = _Output(path, environment)
         code = output.follow(time.monotonic() + within)
         problem = f"failed with exit code {code}" if code > 0 else f"was ended by {_signal(-code)}" if code else ""
     except OSError as error:  # such as a script without #!
@@ -76,32 +72,27 @@ def _within() -> float:
         return 0.0
 
 
-def _start(path: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [path],
-        cwd=PROJECT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-
-
 class _Output:
-    """What a hook writes: shown a line at a time, with known secrets redacted."""
+    """A hook that runs, and what it writes: shown a line at a time, with known secrets redacted."""
 
-    def __init__(self, child: subprocess.Popen[bytes], name: str) -> None:
-        assert child.stdout is not None  # noqa: S101 - a pipe was asked for
-        self.child, self.name, self.pipe = child, name, child.stdout
+    def __init__(self, path: Path, environment: Mapping[str, str]) -> None:
+        self.name = path.name
+        self.child = subprocess.Popen(
+            [path],
+            cwd=PROJECT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        assert self.child.stdout is not None  # noqa: S101 - a pipe was asked for
+        self.pipe = self.child.stdout
         self.lines: deque[str] = deque(maxlen=EVIDENCE)
         self._begun = b""
 
     def follow(self, deadline: float) -> int:
         """Show all of it until the hook ends, and return its exit code; what it left in the background is not awaited.
-
-        Args:
-            deadline: of `time.monotonic`.
 
         Raises:
             subprocess.TimeoutExpired: it did not end by then.

@@ -34,43 +34,24 @@ NO_FAILURE = frozenset({ExitCode.USAGE, ExitCode.INTERRUPTED})
 
 
 class HookFacts(msgspec.Struct):
-    """The facts that a hook gets, each as `STACKHAND_HOOK_FIELD`; a field that is empty or None is not set.
+    """The facts that a hook gets, each as `STACKHAND_HOOK_FIELD`; a field that is empty or None is not set."""
 
-    Args:
-        verb: up, deploy or rollback.
-        project: the stack's name; in the cloud, the prefix of its resources' names.
-        engine: what runs the stack; before `up`, the engine that was requested.
-        environment: staging, production.
-        commit: that is released, where it is known.
-        tag: what `--tag` names.
-        to: what `rollback --to` names.
-        release: the release's identifier, after it.
-        services: the names of those that were started or released.
-        url: where the environment answers.
-        changed: whether the verb had anything to do.
-        seconds: how long the verb took.
-        outcome: done, or what docs/output.md calls the exit code: rolled_back.
-        exit_code: of the verb.
-        failure: what failed, in one sentence.
-        next: what to run about it.
-    """
-
-    verb: str
-    project: str
-    engine: str = ""
-    environment: str = ""
-    commit: str = ""
-    tag: str = ""
-    to: str = ""
-    release: str = ""
-    services: tuple[str, ...] = ()
-    url: str = ""
-    changed: bool | None = None
-    seconds: float | None = None
-    outcome: str = ""
-    exit_code: int | None = None
-    failure: str = ""
-    next: str = ""
+    verb: str  # up, deploy or rollback
+    project: str  # the stack's name; in the cloud, the prefix of its resources' names
+    engine: str = ""  # what runs the stack; before `up`, the engine that was requested
+    environment: str = ""  # staging, production
+    commit: str = ""  # that is released, where it is known
+    tag: str = ""  # what `--tag` names
+    to: str = ""  # what `rollback --to` names
+    release: str = ""  # the release's identifier, after it
+    services: tuple[str, ...] = ()  # the names of those that were started or released
+    url: str = ""  # where the environment answers
+    changed: bool | None = None  # whether the verb had anything to do
+    seconds: float | None = None  # how long the verb took
+    outcome: str = ""  # done, or what docs/output.md calls the exit code: rolled_back
+    exit_code: int | None = None  # of the verb
+    failure: str = ""  # what failed, in one sentence
+    next: str = ""  # what to run about it
 
     def learn(self, report: Mapping[str, Any]) -> None:
         """Take over what a verb reports, in the form of its `--json`."""

@@ -26,17 +26,8 @@ PERSON = (
 NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy")
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "CA_BUNDLE", "PIP_CERT")
 DOCKER = (
-    "DOCKER_HOST",
-    "DOCKER_CONTEXT",
-    "DOCKER_CONFIG",
-    "DOCKER_CERT_PATH",
-    "DOCKER_TLS",
-    "DOCKER_TLS_VERIFY",
-    "DOCKER_API_VERSION",
-    "DOCKER_DEFAULT_PLATFORM",
-    "BUILDX_BUILDER",
-    "BUILDX_CONFIG",
-    "SSH_AUTH_SOCK",
+    *("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS", "DOCKER_TLS_VERIFY"),
+    *("DOCKER_API_VERSION", "DOCKER_DEFAULT_PLATFORM", "BUILDX_BUILDER", "BUILDX_CONFIG", "SSH_AUTH_SOCK"),
 )
 COMPOSE = (
     *("COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME"),
@@ -67,15 +58,7 @@ REACHES: Mapping[str, tuple[str, ...]] = {
     ),
     "docker": (*PERSON, *NETWORK, *CERTIFICATES, *DOCKER, *AWS),
     "compose": (*PERSON, *NETWORK, *CERTIFICATES, *DOCKER, *AWS, *COMPOSE),
-    "terraform": (
-        *PERSON,
-        *NETWORK,
-        *CERTIFICATES,
-        *AWS,
-        *TERRAFORM,
-        "SSH_AUTH_SOCK",
-        "STACKHAND_TERRAFORM_*",
-    ),
+    "terraform": (*PERSON, *NETWORK, *CERTIFICATES, *AWS, *TERRAFORM, "SSH_AUTH_SOCK", "STACKHAND_TERRAFORM_*"),
     "session-manager": (*PERSON, *NETWORK, *CERTIFICATES, *AWS),
     "git": (*PERSON, *GIT),
     "client": (*PERSON, *EDITING, *CLIENTS),
@@ -94,13 +77,7 @@ NEVER_OF_THE_FILE = ("ANSIBLE_*", "PYTHON*", "COMPOSE_*", "LD_*")
 
 
 def environment(program: str, root: Path = PROJECT, /, **ours: str) -> dict[str, str]:
-    """Return the environment for a program: what of the user's shell reaches it, and what we add to that.
-
-    Args:
-        program: a key of REACHES.
-        root: the checkout whose Compose files name variables.
-        ours: what we add.
-    """
+    """Return the environment for a program of REACHES: what of the user's shell reaches it, and what we add to that."""
     named = _named(root) if program in WITH_COMPOSE_FILE else frozenset()
     of_files = {name: value for name, value in os.environ.items() if name in named}
     return {**allowed(program), **of_files, **ours}
@@ -120,13 +97,6 @@ def loader() -> dict[str, str]:
 def drop_foreign() -> None:
     """Forget what would change our own process."""
     for name in [name for name in os.environ if _any(FOREIGN, name)]:
-        del os.environ[name]
-
-
-def restrict(program: str) -> None:
-    """Let this very process have no more than a program gets, and what we and Ansible tell our own processes."""
-    kept = environment(program)
-    for name in [name for name in os.environ if name not in kept and not _any((*OURS, "ANSIBLE_*"), name)]:
         del os.environ[name]
 
 

@@ -1,4 +1,4 @@
-"""Whose a file is: what may not be read is there all the same, and belongs to somebody.
+"""Whose a file is: what we may not use is there all the same, and no other account may use what is private.
 
 After `sudo ./inv up` some of it is root's. Saying "not running" to the owner of the checkout then would be false.
 """
@@ -22,16 +22,17 @@ ENTRY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """How to open what may be anything by now."""
 DEEPEST = 100
 """Levels of folders that are given: each takes a descriptor."""
+TEMPORARY = Path("/tmp")  # noqa: S108 - where every account may make a folder, so that we look whose one is
+OTHERS_MAY_WRITE = 0o022
 
 
 def refused(error: PermissionError) -> Failure:
     """Return the failure of something that this account may not do to a file, or to a process."""
     if not isinstance(error.filename, str | bytes | os.PathLike):
-        return Failure(
+        return _failure(
             f"{account()} has no permission for this: {error.strerror or error}.",
-            evidence=["another account, such as root, probably started what runs here"],
-            next="repeat the command as that account, with sudo for root",
-            code=ExitCode.PREFLIGHT,
+            ["another account, such as root, probably started what runs here"],
+            "repeat the command as that account, with sudo for root",
         )
     return closed(Path(os.fsdecode(error.filename)))
 
@@ -41,53 +42,41 @@ def closed(path: Path) -> Failure:
     barrier = _barrier(path)
     mine, filesystem = barrier.stat().st_uid == os.getuid(), os.statvfs(barrier)
     if filesystem.f_flag & os.ST_RDONLY and _allows(barrier, os.R_OK):
-        return _on_read_only(barrier)
+        return _failure(
+            f"{barrier} is on a read-only file system.",
+            ["owner and mode of the file are not the cause"],
+            "mount it read-write, or use a checkout on a writable file system",
+        )
     if os.getuid() == 0 and (mine or not _allows(barrier, os.R_OK | os.W_OK)):
         return _closed_to_root(barrier)
-    if mine:
-        return _closed_by_mode(barrier)
     place = _part_of_ours(barrier)
-    return _taken(barrier, place) if place else _elsewhere(barrier)
-
-
-def _on_read_only(path: Path) -> Failure:
-    return Failure(
-        f"{path} is on a read-only file system.",
-        evidence=["owner and mode of the file are not the cause"],
-        next="mount it read-write, or use a checkout on a writable file system",
-        code=ExitCode.PREFLIGHT,
+    if mine:
+        return _failure(
+            f"{account()} has no access to {barrier}: its mode forbids it.",
+            _modes(barrier),
+            f"chmod {'-R ' if place else ''}u+rwX {shlex.quote(str(barrier))}, then repeat the command",
+        )
+    if place:
+        return _taken(barrier, place)
+    owner = account(barrier.stat().st_uid)
+    return _failure(  # a command that changes what is not ours would change the system
+        f"{barrier} belongs to {owner}, and you are {account()}.",
+        _modes(barrier),
+        f"ask {owner} for access to {barrier}, or use a folder of your own; then repeat the command",
     )
+
+
+def _failure(what: str, evidence: list[str], remedy: str) -> Failure:
+    return Failure(what, evidence=evidence, next=remedy, code=ExitCode.PREFLIGHT)
 
 
 def _closed_to_root(path: Path) -> Failure:
     owner = path.stat().st_uid
     who = f"{account(owner)}, who owns it" if owner else "the ordinary account that owns the checkout"
-    return Failure(
+    return _failure(
         f"The system denies root access to {path}.",
-        evidence=["a container without CAP_CHOWN or CAP_DAC_OVERRIDE behaves this way", *_modes(path)],
-        next=f"repeat the command as {who}, or restore the container's capabilities",
-        code=ExitCode.PREFLIGHT,
-    )
-
-
-def _closed_by_mode(path: Path) -> Failure:
-    recursive = "-R " if _part_of_ours(path) else ""
-    return Failure(
-        f"{account()} has no access to {path}: its mode forbids it.",
-        evidence=_modes(path),
-        next=f"chmod {recursive}u+rwX {shlex.quote(str(path))}, then repeat the command",
-        code=ExitCode.PREFLIGHT,
-    )
-
-
-def _elsewhere(path: Path) -> Failure:
-    """Return the failure of what is not ours to change: a command that does would change the system."""
-    owner, us = account(path.stat().st_uid), account()
-    return Failure(
-        f"{path} belongs to {owner}, and you are {us}.",
-        evidence=_modes(path),
-        next=f"ask {owner} for access to {path}, or use a folder of your own; then repeat the command",
-        code=ExitCode.PREFLIGHT,
+        ["a container without CAP_CHOWN or CAP_DAC_OVERRIDE behaves this way", *_modes(path)],
+        f"repeat the command as {who}, or restore the container's capabilities",
     )
 
 
@@ -97,17 +86,15 @@ def _taken(path: Path, place: Path) -> Failure:
     sudo = f"sudo -u {_operand(path.stat().st_uid, '#')}" if root else "sudo"
     fix = f"{'' if root else 'sudo '}chown -R {_operand(os.getuid())}: {shlex.quote(str(place))}"
     if running_as_another():
-        return Failure(
+        return _failure(
             f"The stack of this checkout runs as {owner}, and you are {us}.",
-            evidence=[f"{path} belongs to {owner}"],
-            next=f"{sudo} ./inv status; to take it over as {us}: {sudo} ./inv down, then {fix}",
-            code=ExitCode.PREFLIGHT,
+            [f"{path} belongs to {owner}"],
+            f"{sudo} ./inv status; to take it over as {us}: {sudo} ./inv down, then {fix}",
         )
-    return Failure(
+    return _failure(
         f"{path} belongs to {owner}, and you are {us}.",
-        evidence=["a command run as another account created it, such as sudo ./inv up"],
-        next=f"{fix}, or run the command {f'as {owner}' if root else 'with sudo'}",
-        code=ExitCode.PREFLIGHT,
+        ["a command run as another account created it, such as sudo ./inv up"],
+        f"{fix}, or run the command {f'as {owner}' if root else 'with sudo'}",
     )
 
 
@@ -225,3 +212,64 @@ def _exists(path: Path) -> bool:
 
 def _modes(path: Path) -> list[str]:
     return [f"{each}: mode {each.stat().st_mode & 0o7777:o}" for each in (path.parent, path) if _exists(each)]
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all, for its owner's eyes whatever the umask."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    draft.unlink(missing_ok=True)  # of a process that was killed
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+    draft.replace(path)
+
+
+def update(path: Path, content: bytes) -> bool:
+    """Write a file like `write` unless it has that content; return whether it had not."""
+    if path.exists() and path.read_bytes() == content:
+        return False
+    write(path, content)
+    return True
+
+
+def trusted() -> set[int]:
+    """Return the accounts whose files we go by: ourselves and, when we are root, the owner of the checkout."""
+    return {os.getuid(), *([PROJECT.stat().st_uid] if os.getuid() == 0 else [])}
+
+
+def is_ours(path: Path) -> bool:
+    """Whether something that is there, and no link, belongs to an account that we trust."""
+    with suppress(OSError):
+        status = path.lstat()
+        return status.st_uid in trusted() and not stat.S_ISLNK(status.st_mode)
+    return False
+
+
+def is_closed(folder: Path) -> bool:
+    """Whether nobody but the accounts that we trust can put something into a folder."""
+    with suppress(OSError):
+        status = folder.lstat()
+        return is_ours(folder) and stat.S_ISDIR(status.st_mode) and not status.st_mode & OTHERS_MAY_WRITE
+    return False
+
+
+def require(folder: Path) -> None:
+    """Refuse a folder of records or sockets that is not `is_closed`: others could name what we end.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        Failure: it is another account's, a link, or others can write to it.
+    """
+    if is_closed(folder):
+        return
+    status = folder.lstat()
+    place, is_folder = shlex.quote(str(folder)), stat.S_ISDIR(status.st_mode)
+    evidence = [f"it belongs to {account(status.st_uid)}, mode {stat.filemode(status.st_mode)}"]
+    if folder.parent == TEMPORARY:
+        remedy = "rm .stackhand/key (the folder then gets another name), then ./inv up"
+    elif is_folder and not is_ours(folder):
+        raise closed(folder)
+    else:
+        remedy = f"{'chmod go-w' if is_folder else 'rm'} {place}, then repeat the command"
+    what = f"Accounts other than {account()} could impersonate this stack's supervisor in {folder}."
+    raise _failure(what, evidence, remedy)

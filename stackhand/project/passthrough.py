@@ -34,17 +34,12 @@ ESCAPE = re.compile(r"\\[xuU0-9]")
 
 @dataclass
 class Inputs:
-    """What goes into the answer of Compose, as far as a search finds it.
+    """What goes into the answer of Compose, as far as a search finds it."""
 
-    Args:
-        names: of variables; one too many does no harm.
-        files: that are read, whether they exist or not.
-        complete: whether that is all for sure: an `include` may be a repository, and a path may have a variable.
-    """
-
-    names: set[str] = field(default_factory=set)
-    files: set[Path] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)  # of variables; one too many does no harm
+    files: set[Path] = field(default_factory=set)  # that are read, whether they exist or not
     complete: bool = True
+    """Whether that is all for sure: an `include` may be a repository, and a path may have a variable."""
 
 
 def names(root: Path) -> frozenset[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -14,9 +13,9 @@ from typing import IO
 import msgspec
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import ownership, private
+from stackhand.project import ownership
 from stackhand.project.memory import Memory
-from stackhand.system import trees
+from stackhand.system import trees, waiting
 
 SOCKET_PATH_LIMIT = 103
 """Longest path of a unix socket in bytes: `sun_path` of macOS, the shorter of the two systems, less its NUL."""
@@ -26,11 +25,7 @@ LOCK_HELD = "STACKHAND_TURN"
 
 
 class State:
-    """The paths below `.stackhand/` of one checkout.
-
-    Args:
-        root: the checkout.
-    """
+    """The paths below `.stackhand/` of one checkout."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -52,7 +47,7 @@ class State:
         """
         if len(os.fsencode(self.run)) + LONGEST_SOCKET_NAME <= SOCKET_PATH_LIMIT:
             return self.run
-        return private.TEMPORARY / f"stackhand-{os.getuid()}-{self.keyed(os.fsencode(self.root))[:12]}"
+        return ownership.TEMPORARY / f"stackhand-{os.getuid()}-{self.keyed(os.fsencode(self.root))[:12]}"
 
     def keyed(self, content: bytes) -> str:
         """Return a digest of what may be secret: without this checkout's key nobody can try passwords against it.
@@ -77,13 +72,12 @@ class State:
         try:
             self.directory.mkdir(exist_ok=True)
             (self.directory / ".gitignore").write_text("*\n", encoding="utf-8")
-            for folder in (self.logs, self.data, self.config, self.snapshots, self.services):
-                folder.mkdir(exist_ok=True)
-            closed = (self.logs, self.services, self.snapshots)
             # The services' accounts pass through data/, config/ and run/ to what is theirs, and cannot list them.
-            for folder, mode in (*((each, 0o700) for each in closed), (self.data, 0o711), (self.config, 0o711)):
+            passed = {self.data: 0o711, self.config: 0o711}
+            for folder, mode in {**passed, **dict.fromkeys((self.logs, self.services, self.snapshots), 0o700)}.items():
+                folder.mkdir(exist_ok=True)
                 folder.chmod(mode)
-            mode = self.directory.stat().st_mode & ~private.OTHERS_MAY_WRITE | (0o711 if os.getuid() == 0 else 0)
+            mode = self.directory.stat().st_mode & ~ownership.OTHERS_MAY_WRITE | (0o711 if os.getuid() == 0 else 0)
             if mode != self.directory.stat().st_mode:
                 self.directory.chmod(mode)
         except PermissionError as error:
@@ -106,7 +100,7 @@ class State:
             try:
                 with suppress(FileExistsError):
                     folder.mkdir(mode=0o700)
-                private.require(folder)
+                ownership.require(folder)
                 if folder.lstat().st_uid != os.getuid():  # the stack of the checkout's owner, and we are root
                     raise ownership.closed(folder)
                 folder.chmod(0o711)  # the database's account passes through, and cannot list
@@ -118,12 +112,12 @@ class State:
     def remove_run(self) -> None:
         """Remove the folders of records and sockets, as far as they are ours."""
         for folder in {self.run, self.sockets}:
-            if private.is_closed(folder):
+            if ownership.is_closed(folder):
                 trees.remove(folder)
 
     def _make_key(self) -> None:
         if not self.key_file.exists():
-            private.write(self.key_file, os.urandom(32).hex())
+            ownership.write(self.key_file, os.urandom(32).hex())
 
     def read(self) -> Memory:
         """Return what was remembered of this checkout; nothing when there is no memory.
@@ -147,7 +141,7 @@ class State:
 
     def write(self, memory: Memory) -> None:
         """Remember this, and nothing else."""
-        private.write(self.file, msgspec.json.format(msgspec.json.encode(memory), indent=2).decode() + "\n")
+        ownership.write(self.file, msgspec.json.format(msgspec.json.encode(memory), indent=2).decode() + "\n")
 
     @contextmanager
     def edit(self) -> Iterator[Memory]:
@@ -162,16 +156,13 @@ class State:
             self.write(Memory(engine=known.engine, dotenv=known.dotenv))
 
     @contextmanager
-    def lock(self, command: str, timeout: float, waiting: Callable[[str], None]) -> Iterator[int | None]:
+    def lock(self, command: str, timeout: float, notify: Callable[[str], None]) -> Iterator[int | None]:
         """Hold the right to change this checkout's stack, so that two commands never work on it at once.
 
         The kernel gives it back when the last process that holds it ends, however it ends; a playbook that
         outlives a killed `./inv` keeps it.
 
-        Args:
-            command: who we are, for those who wait for us.
-            timeout: how many seconds to wait.
-            waiting: told once, with a sentence, when we have to wait.
+        Those who wait for us are told the command. We wait for the timeout's seconds, and `notify` is told so, once.
 
         Yields:
             The descriptor a child process must inherit to share the lock; None when our parent holds it.
@@ -184,7 +175,7 @@ class State:
             return
         self.make()
         with self._open_lock() as file:
-            self._wait_for(file.fileno(), timeout, waiting)
+            self._wait_for(file.fileno(), timeout, notify)
             self._make_key()
             file.truncate(0)
             since = datetime.now(UTC).astimezone().strftime("%H:%M:%S %Z")
@@ -215,29 +206,23 @@ class State:
         # Ansible looks for plugins in every folder beside them, and breaks on one that it may not list.
         compiled = [each for name in COMPILED for each in (self.root / name).rglob("__pycache__")]
         ownership.hand_over(self.root, compiled)
-        ownership.give(self.root, self.directory)
-        ownership.give(self.root, self.data)
-        ownership.give(self.root, self.config)
+        for folder in (self.directory, self.data, self.config):
+            ownership.give(self.root, folder)
 
     def holder(self) -> str:
         """Return who holds the lock, as `command (pid N, since T)`."""
         return (self.directory / "lock").read_text(encoding="utf-8") or "another command"
 
-    def _wait_for(self, descriptor: int, timeout: float, waiting: Callable[[str], None]) -> None:
-        deadline = time.monotonic() + timeout
+    def _wait_for(self, descriptor: int, timeout: float, notify: Callable[[str], None]) -> None:
         reported = False
-        while True:
-            try:
+        for _ in waiting.polls(timeout, 0.1):
+            with suppress(BlockingIOError):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise Failure(
-                        f"{self.holder()} is still working in this checkout after {timeout:g} s.",
-                        next="wait for it or stop it, then repeat the command",
-                    ) from None
-                if not reported:
-                    waiting(f"waiting for {self.holder()} ...")
-                    reported = True
-                time.sleep(0.1)
-            else:
                 return
+            if not reported:
+                notify(f"waiting for {self.holder()} ...")
+                reported = True
+        raise Failure(
+            f"{self.holder()} is still working in this checkout after {timeout:g} s.",
+            next="wait for it or stop it, then repeat the command",
+        )

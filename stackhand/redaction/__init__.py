@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from stackhand.cli.failure import Failure
-from stackhand.project import ownership, passthrough, private
+from stackhand.project import ownership, passthrough
 from stackhand.redaction import known, patterns
 from stackhand.redaction.decoding import View, views
 from stackhand.redaction.known import Known
@@ -125,7 +125,7 @@ class Former:
         self.key = self.key or path.read_bytes()[:64]
 
     def _write(self, path: Path, content: bytes) -> None:
-        private.write(path, content)
+        ownership.write(path, content)
         ownership.give(self.root, path)
 
 

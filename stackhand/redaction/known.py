@@ -14,11 +14,10 @@ from urllib.parse import unquote, urlsplit
 import yaml
 
 from stackhand.cli.failure import Failure
-from stackhand.project import dotenv, passthrough
+from stackhand.project import dotenv, passthrough, schema
 from stackhand.project.compose import envfile
-from stackhand.project.settings import schema
-from stackhand.project.settings.schema import Setting
-from stackhand.project.settings.values import SHORTEST_SECRET, may_be_shown
+from stackhand.project.schema import Setting
+from stackhand.project.values import SHORTEST_SECRET, may_be_shown
 from stackhand.redaction import patterns
 
 SHORTEST = 6

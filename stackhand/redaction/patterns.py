@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
-from stackhand.project.settings import secretnames
+from stackhand.project import schema
 
 HARMLESS = re.compile(
     "denied|empty|expired|false|generated|given|hidden|invalid|missing|no|none|null|off|on|redacted|"
@@ -59,7 +59,7 @@ BY_FORM = tuple((name, re.compile(form), hint) for name, form, hint in FORMS)
 HINT = "pass|pwd|secret|token|key|cred|dsn|auth|cookie|sig|identified|bearer|basic|://"
 
 
-is_secret = secretnames.is_secret
+is_secret = schema.is_secret
 
 
 def looks_random(text: str) -> bool:

@@ -25,7 +25,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import tail
 from stackhand.containers import docker
 from stackhand.local.engines.embedded.launch import birth
-from stackhand.project import hooks, inherited, private
+from stackhand.project import hooks, inherited, ownership
 from stackhand.rehearsal import resources
 from stackhand.system import http, waiting
 
@@ -157,7 +157,7 @@ def start(folder: Path, region: str) -> Emulator:
         )
     _children.append(child)
     emulator = Emulator(child.pid, birth(child.pid) or "", port, region, gateway, key)
-    private.write(_file(folder), msgspec.json.encode(emulator))  # its key is for this account alone
+    ownership.write(_file(folder), msgspec.json.encode(emulator))  # its key is for this account alone
     try:
         _wait_for(emulator, log_path)
     except BaseException:

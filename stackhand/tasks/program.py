@@ -25,7 +25,7 @@ from invoke.program import Program
 from stackhand import version
 from stackhand.cli import console, streams
 from stackhand.cli.failure import ExitCode
-from stackhand.project import inherited, private
+from stackhand.project import inherited, ownership
 from stackhand.project.state import State
 from stackhand.system import program
 from stackhand.system.roots import COMMAND, IS_CHECKOUT, LOCK, NAME, PROJECT, VARIABLE
@@ -216,7 +216,7 @@ def _takes_names(context: ParserContext) -> bool:
 
 def main() -> None:
     """Run `./inv` with this process's command line."""
-    os.umask(os.umask(private.OTHERS_MAY_WRITE) | private.OTHERS_MAY_WRITE)  # what Python compiles is run again
+    os.umask(os.umask(ownership.OTHERS_MAY_WRITE) | ownership.OTHERS_MAY_WRITE)  # what Python compiles is run again
     streams.prepare()
     inherited.drop_foreign()
     _hand_over(sys.argv[1:])

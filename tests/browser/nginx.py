@@ -13,7 +13,7 @@ import msgspec
 
 from stackhand.local.engines.embedded import folders
 from stackhand.local.engines.embedded.servers.nginx import Nginx
-from stackhand.project.settings import settings
+from stackhand.project import settings
 from stackhand.project.stack import loading
 from stackhand.project.state import State
 from tests.checkout import Checkout, eventually

@@ -21,9 +21,8 @@ from stackhand.infrastructure import account
 from stackhand.infrastructure.documents import Effect, Resource, TerraformPlan
 from stackhand.infrastructure.snapshots import backups, rds, restore
 from stackhand.infrastructure.store import Store
-from stackhand.project import environments
+from stackhand.project import environments, settings
 from stackhand.project.environments import Environment
-from stackhand.project.settings import settings
 from stackhand.project.stack import loading
 from stackhand.project.stack.model import Stack
 from stackhand.project.stack.xaws import Managed

@@ -178,7 +178,7 @@ def test_the_other_engine_is_refused_while_containers_run(running: Checkout) -> 
 
 def test_compose_sees_the_settings_as_we_do(checkout: Checkout) -> None:
     """Whatever letters a value has, `docker compose` by hand reads the same one."""
-    from stackhand.project.settings import settings
+    from stackhand.project import settings
 
     checkout.env(POSTGRES_PASSWORD="'a\"b$c#d e{f}%g;h'", REDIS_PASSWORD="\"it's a $$ \\\\ '#' \\n line\"")
     ours = settings.ensure(checkout.path).values

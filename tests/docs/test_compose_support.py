@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 import yaml
 
-from stackhand.project.compose import composeprogram, composesupport, resolution
+from stackhand.project.compose import composekeys, resolution, resolver
 from stackhand.project.compose.composekeys import TARGETS, TOP_LEVEL, Level
 from tests.docs import support
 
@@ -136,15 +136,13 @@ def test_compose_accepts_each_key_and_each_target_answers(tmp_path: Path) -> Non
     }
     (tmp_path / "labels.env").write_text("a=b\n", encoding="utf-8")
     (tmp_path / "compose.yaml").write_text(yaml.safe_dump({"services": services, **beside}), encoding="utf-8")
-    resolver = composeprogram.Resolver(
-        (str(composeprogram.PACKAGED),), "package"
-    )  # the newest, which knows all of them
-    with mock.patch.object(composeprogram, "choose", return_value=resolver):
-        written = resolution.written(tmp_path, {})["services"]
+    newest = resolver.Resolver((str(resolver.PACKAGED),), "package")  # the newest, which knows all of them
+    with mock.patch.object(resolver, "choose", return_value=newest):
+        written = resolution.written(tmp_path)["services"]
     assert {*written} == {*EXAMPLES} == {*TARGETS["compose"]}
     for target, keys in TARGETS.items():
         differing = {
-            key for key in EXAMPLES if key in {each for each, _ in composesupport.differing(target, written[key])}
+            key for key in EXAMPLES if key in {each for each, _ in composekeys.differing(target, written[key])}
         }
         asked = {key for key, support in keys.items() if support.level is not Level.SAME}
         resolved_away = {"extends", "attach", "label_file", "env_file"}  # written has only what they lead to, or false

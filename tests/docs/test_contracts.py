@@ -11,7 +11,7 @@ import pytest
 
 import tasks
 from stackhand.cli.failure import ExitCode
-from stackhand.project.settings import schema
+from stackhand.project import schema
 from stackhand.release.images import provenance
 from tests.checkout import ROOT
 

@@ -192,8 +192,8 @@ def test_a_number_that_was_reused_is_never_killed(running: Checkout) -> None:
 
 
 def test_moved_ports_are_kept_when_the_settings_are_deleted(checkout: Checkout) -> None:
+    from stackhand.project import settings
     from stackhand.project.memory import Memory
-    from stackhand.project.settings import settings
     from stackhand.project.state import State
 
     State(checkout.path).make()

@@ -42,7 +42,7 @@ WRONG = {
 
 
 def test_every_setting_of_the_example_has_a_wrong_value_here() -> None:
-    from stackhand.project.settings import schema
+    from stackhand.project import schema
     from tests.checkout import ROOT
 
     assert set(WRONG) == set(schema.read(ROOT / ".env.example"))
@@ -63,7 +63,7 @@ def test_all_wrong_settings_are_named_at_once_with_what_was_expected(checkout: C
 @pytest.mark.parametrize("key", sorted(WRONG))
 def test_each_wrong_setting_is_refused_alone(folder: Path, key: str) -> None:
     from stackhand.cli.failure import Failure
-    from stackhand.project.settings import settings
+    from stackhand.project import settings
 
     shutil.copy2(ROOT / ".env.example", folder)
     settings.ensure(folder)

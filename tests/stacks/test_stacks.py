@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from stackhand.local.engines.compose import inside
+from stackhand.local.engines.compose import status
 from stackhand.project.compose import composefiles
 from tests.checkout import docker, eventually
 from tests.engines import COMPOSE, use
@@ -166,7 +166,7 @@ def _ask(found: Foreign, tour: Tour, services: dict[str, Any]) -> None:
     if tour.stack == "anchors-29":
         assert (services["billing-api"]["answer"], services["billing-api"]["address"]) == ("200 OK", "")
         container = found.containers("billing-api")[0]["Id"]
-        answers = [inside.from_inside(container, f"http://127.0.0.1:8000{path}") for path in ("/", "/missing")]
+        answers = [status.from_inside(container, f"http://127.0.0.1:8000{path}") for path in ("/", "/missing")]
         assert [each.healthy for each in answers] == [True, False]
         assert "404" in answers[1].message
     if tour.stack == "extends-override":

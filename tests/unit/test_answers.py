@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stackhand.project.compose import answers, composeprogram, resolution
+from stackhand.project.compose import resolution, resolver
 from stackhand.project.stack import loading
 
 FILES = {
@@ -66,8 +66,8 @@ def test_compose_is_asked_once_for_each_change_of_what_went_in(asked: Asked, mon
         change()
         assert (name, asked.again(), asked.again()) == (name, 1, 0)
     assert loading.load(asked.root, {}).services["more"].image == "m:2"
-    other = composeprogram.Resolver((str(composeprogram.PACKAGED),), "another version")
-    monkeypatch.setattr(composeprogram, "choose", lambda _root: other)
+    other = resolver.Resolver((str(resolver.PACKAGED),), "another version")
+    monkeypatch.setattr(resolver, "choose", lambda _root: other)
     assert (asked.again(), asked.again()) == (1, 0)
     kept = asked.root / ".stackhand" / "resolved"
     assert {oct(path.stat().st_mode & 0o777) for path in (kept, *kept.iterdir())} == {"0o700", "0o600"}
@@ -94,7 +94,7 @@ def test_a_checkout_that_was_never_started_keeps_nothing_for_another_process(ask
     (asked.root / ".stackhand").rmdir()
     assert asked.again() == 1
     assert not (asked.root / ".stackhand").exists()
-    answers._here.clear()
+    resolver._here.clear()
     assert asked.again() == 1
     (asked.root / "compose.yaml").write_text(f"{FILES['compose.yaml']}# x\n", encoding="utf-8")
     assert asked.again() == 1

@@ -13,7 +13,7 @@ from stackhand.cli.failure import Failure
 from stackhand.containers import docker, images
 from stackhand.containers.listing import Container
 from stackhand.local.engines import health
-from stackhand.local.engines.compose import containers, failures, gate, preflight, status
+from stackhand.local.engines.compose import containers, failures, gate, status
 from stackhand.project.memory import Served
 from stackhand.project.stack import loading
 from tests.checkout import ROOT
@@ -95,7 +95,7 @@ def test_an_engine_that_is_slow_to_tell_its_folder_is_not_refused_for_its_disk(
     (tmp_path / "docker").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(docker, "ANSWER_WITHIN", 0.1)
-    preflight.require_disk()
+    images.require_disk()
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_health_check_that_has_not_passed_yet_is_not_called_healthy() -> None:
 
 def test_a_job_that_failed_before_it_succeeded_is_done() -> None:
     state = {"Status": "exited", "ExitCode": 0, "FinishedAt": "2026-01-31T12:00:00Z"}
-    found = container(Id="1", RestartCount=gate.CRASHES, State=state)
+    found = container(Id="1", RestartCount=containers.CRASHES, State=state)
     assert status.of("seed", [found], Served(may_finish=True)).state == "done"
     assert status.of("seed", [found], Served(may_finish=False)).state == "failed"
 

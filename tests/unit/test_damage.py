@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stackhand.local.engines import damage
-from stackhand.local.engines.compose import remedy
+from stackhand.local.engines.compose import failures
 from stackhand.local.engines.embedded.servers import server_for
 from stackhand.project.stack import loading
 from stackhand.project.stack.model import Stack
@@ -141,7 +141,7 @@ def container(**fields: Any) -> dict[str, Any]:
     ],
 )
 def test_each_container_failure_has_a_fix(line: str, words: str) -> None:
-    assert words in remedy.of("redis", container(), [line])
+    assert words in failures.remedy("redis", container(), [line])
 
 
 def mount(name: str, folder: str, kind: str = "volume") -> dict[str, str]:
@@ -163,7 +163,7 @@ def test_the_volume_that_is_moved_away_is_that_of_the_data(
     found: list[dict[str, str]], pgdata: str, volume: str | None
 ) -> None:
     config = {"Image": "postgres:16", "Env": [f"PGDATA={pgdata}"] if pgdata else None}
-    said = remedy.of("postgres", container(Mounts=found, Config=config), [POSTGRES[3]])
+    said = failures.remedy("postgres", container(Mounts=found, Config=config), [POSTGRES[3]])
     if volume is None:
         assert said.startswith("fix it")
     else:
@@ -172,17 +172,17 @@ def test_the_volume_that_is_moved_away_is_that_of_the_data(
 
 def test_another_volume_of_redis_is_not_taken_for_its_data() -> None:
     found = container(Mounts=[mount("conf", "/conf")])
-    assert remedy.of("redis", found, [BAD_AOF]).startswith("fix it")
-    assert remedy.hints(found, [BAD_AOF]) == []
+    assert failures.remedy("redis", found, [BAD_AOF]).startswith("fix it")
+    assert failures.hints(found, [BAD_AOF]) == []
 
 
 def test_a_container_without_a_volume_is_not_sent_to_one() -> None:
-    assert remedy.of("redis", container(Mounts=[]), [BAD_AOF]).startswith("fix it")
-    assert remedy.hints(container(Mounts=[]), [BAD_AOF]) == []
+    assert failures.remedy("redis", container(Mounts=[]), [BAD_AOF]).startswith("fix it")
+    assert failures.hints(container(Mounts=[]), [BAD_AOF]) == []
 
 
 def test_a_container_s_damaged_file_can_be_cut_off_in_its_volume() -> None:
-    hint = remedy.hints(container(), [BAD_AOF])[0]
+    hint = failures.hints(container(), [BAD_AOF])[0]
     assert (
         "-v shop_redis:/data redis:7-alpine redis-check-aof --fix /data/appendonlydir/appendonly.aof.2.incr.aof" in hint
     )

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from stackhand.cli.failure import Failure
-from stackhand.containers import api, docker, images, listing
-from stackhand.containers.unavailable import Unavailable
+from stackhand.containers import docker, endpoint, images, listing
+from stackhand.containers.endpoint import Unavailable
 from stackhand.local import otherengine, preflight, status
 from stackhand.local import verbs as local
 from stackhand.local.engines.compose import containers, failures
@@ -35,7 +35,7 @@ def says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Says:
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_API_VERSION"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "none"))
-    monkeypatch.setattr(api, "local_socket", lambda *_: None)
+    monkeypatch.setattr(endpoint, "local_socket", lambda *_: None)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
     def answer(err: str, code: int = 1, out: str = "") -> None:
@@ -373,13 +373,13 @@ def test_the_address_of_a_context_is_read_as_docker_reads_it(
     place.mkdir(parents=True)
     (place / "meta.json").write_text(json.dumps({"Name": "here", "Endpoints": {"docker": {"Host": host}}}))
     (tmp_path / "config.json").write_text('{"currentContext": "here"}')
-    assert api.address() == host
-    assert api.local_socket() == socket_path
-    assert api.is_remote(api.address()) is remote
+    assert endpoint.address() == host
+    assert endpoint.local_socket() == socket_path
+    assert endpoint.is_remote(endpoint.address()) is remote
     monkeypatch.setenv("DOCKER_CONTEXT", "gone")
-    assert api.address() == ""
+    assert endpoint.address() == ""
     monkeypatch.setenv("DOCKER_CONTEXT", "default")
-    assert api.address() == api.DEFAULT_HOST
+    assert endpoint.address() == endpoint.DEFAULT_HOST
 
 
 def test_a_log_that_cannot_be_followed_any_more_does_not_end_as_if_it_were_over(says: Says) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stackhand.cli.failure import Failure
 from stackhand.project import dotenv
-from stackhand.project.compose import composeprogram, envfile
+from stackhand.project.compose import envfile, resolver
 
 TEXT = r"""# a comment
 A=plain
@@ -105,10 +105,10 @@ def test_what_compose_rejects_or_loses_is_told_by_line_without_the_value(
 
 
 def test_without_compose_the_values_are_those_that_a_search_finds(monkeypatch: pytest.MonkeyPatch) -> None:
-    def none(_root: Path) -> composeprogram.Resolver:
+    def none(_root: Path) -> resolver.Resolver:
         raise Failure("There is no Compose.")
 
-    monkeypatch.setattr(composeprogram, "choose", none)
+    monkeypatch.setattr(resolver, "choose", none)
     values, problems = envfile.read("A=1\nB=x$y # z\nstray\nC='1\n2'\n")
     assert values == {"A": "1", "B": "x$y", "C": "1\n2"}
     assert [(each.line, each.key) for each in problems] == [(3, "stray")]

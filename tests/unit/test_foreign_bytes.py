@@ -34,7 +34,7 @@ def follow(words: Sequence[str], folder: Path) -> str:
 
 RUN: dict[str, Callable[[Sequence[str], Path], str]] = {
     "image": lambda words, folder: "".join(images.stream([*words], os.environ, folder, lambda _: None)[1]) + "\n",
-    "docker": lambda words, _: docker._all_at_once({"it": words})["it"].out + "\n",
+    "docker": lambda words, _: docker._all_at_once({"it": words})["it"].stdout.strip() + "\n",
     "initdb": lambda words, _: accounts.run(None, words).stdout,
     "linter": lambda words, _: development._run(words).stdout,
     "terraform": follow,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stackhand.containers import api
+from stackhand.containers import endpoint
 from stackhand.infrastructure import account
 
 
@@ -25,11 +25,11 @@ def nameless(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("nameless")
 def test_docker_has_no_settings_without_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert api.folder() is None
-    assert api.configuration() == {}
-    assert api.local_socket() == "/var/run/docker.sock"
+    assert endpoint.folder() is None
+    assert endpoint.configuration() == {}
+    assert endpoint.local_socket() == "/var/run/docker.sock"
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    assert api.folder() == tmp_path
+    assert endpoint.folder() == tmp_path
 
 
 @pytest.mark.usefixtures("nameless")

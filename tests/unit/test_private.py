@@ -20,7 +20,7 @@ from stackhand.local.engines import login
 from stackhand.local.engines.embedded import launch, processes
 from stackhand.local.engines.embedded.engine import EmbeddedEngine
 from stackhand.local.engines.embedded.supervisor import Supervisor, SupervisorUnavailable
-from stackhand.project import private
+from stackhand.project import ownership
 from stackhand.project.memory import Memory
 from stackhand.project.stack import loading
 from stackhand.project.state import State
@@ -37,7 +37,7 @@ def state(folder: Path) -> Iterator[State]:
     found = State(root)
     with found.lock("./inv up", 1, print):
         pass
-    assert found.sockets.parent == private.TEMPORARY
+    assert found.sockets.parent == ownership.TEMPORARY
     yield found
     for path in {found.sockets} - {found.run}:
         shutil.rmtree(path, ignore_errors=True)

@@ -14,15 +14,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stackhand.cli.failure import Failure
-from stackhand.project.compose import answers, composeprogram, resolution
-from stackhand.project.compose.composeprogram import Resolver
+from stackhand.project.compose import resolution, resolver
+from stackhand.project.compose.resolver import Resolver
 from stackhand.project.stack import loading, model
 from tests.checkout import ROOT
 
-PLUGIN = answers.plugin_program()
+PLUGIN = resolver.plugin_program()
 PROGRAMS = {
-    "package": Resolver((str(composeprogram.PACKAGED),)),
-    "docker": Resolver((str(PLUGIN),) if PLUGIN else composeprogram.DOCKER),
+    "package": Resolver((str(resolver.PACKAGED),)),
+    "docker": Resolver((str(PLUGIN),) if PLUGIN else resolver.DOCKER),
 }
 NEEDS_DOCKER = pytest.mark.skipif(shutil.which("docker") is None, reason="there is no docker command here")
 NEEDED = {"POSTGRES_PASSWORD": "a$b", "DATABASE_PASSWORD": "b", "REDIS_PASSWORD": "c"}
@@ -38,7 +38,7 @@ def compose(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def use(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(composeprogram, "choose", lambda _root: PROGRAMS[name])
+    monkeypatch.setattr(resolver, "choose", lambda _root: PROGRAMS[name])
 
 
 def write(folder: Path, files: dict[str, str]) -> None:
@@ -224,14 +224,14 @@ def test_a_dotenv_that_is_yet_to_be_made_is_no_mistake_of_the_files(tmp_path: Pa
         resolution.resolve(tmp_path, {})
     write(tmp_path, {".env.example": "TAG=\n"})
     assert resolution.resolve(tmp_path, {"TAG": "2"})["services"]["one"]["image"] == "x:2"
-    assert resolution.written(tmp_path, {})["services"]["one"]["image"] == "x:${TAG:-1}"
+    assert resolution.written(tmp_path)["services"]["one"]["image"] == "x:${TAG:-1}"
 
 
 def test_without_a_new_docker_compose_the_package_resolves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
     for version, package, chosen in (
-        ("2.20.0", True, str(composeprogram.PACKAGED)),
+        ("2.20.0", True, str(resolver.PACKAGED)),
         ("2.26.1", True, "docker"),
         ("2.20.0", False, None),
     ):
@@ -239,14 +239,14 @@ def test_without_a_new_docker_compose_the_package_resolves(
         docker.write_text(f"#!/bin/sh\necho {version}\n")
         docker.chmod(0o755)
         monkeypatch.setenv("PATH", str(folder))
-        monkeypatch.setattr(composeprogram, "PACKAGED", composeprogram.PACKAGED if package else folder / "none")
-        composeprogram._version.cache_clear()
+        monkeypatch.setattr(resolver, "PACKAGED", resolver.PACKAGED if package else folder / "none")
+        resolver._version.cache_clear()
         if chosen:
-            assert composeprogram.choose(tmp_path).command[0] == chosen
+            assert resolver.choose(tmp_path).command[0] == chosen
         else:
             with pytest.raises(Failure, match="There is no Compose that can read"):
-                composeprogram.choose(tmp_path)
-    composeprogram._version.cache_clear()
+                resolver.choose(tmp_path)
+    resolver._version.cache_clear()
 
 
 def test_the_plugin_of_docker_is_asked_itself_where_docker_would_start_that_very_one(
@@ -259,12 +259,12 @@ def test_the_plugin_of_docker_is_asked_itself_where_docker_would_start_that_very
     for program, version in ((docker, "2.30.0"), (plugins / "docker-compose", "2.30.0")):
         program.write_text(f"#!/bin/sh\necho {version}\n")
         program.chmod(0o755)
-    composeprogram._version.cache_clear()
-    assert composeprogram.choose(tmp_path).command == (str(plugins / "docker-compose"),)
+    resolver._version.cache_clear()
+    assert resolver.choose(tmp_path).command == (str(plugins / "docker-compose"),)
     docker.write_text("#!/bin/sh\necho 2.29.0\n")  # such as one that goes to another machine
-    composeprogram._version.cache_clear()
-    assert composeprogram.choose(tmp_path).command == composeprogram.DOCKER
-    composeprogram._version.cache_clear()
+    resolver._version.cache_clear()
+    assert resolver.choose(tmp_path).command == resolver.DOCKER
+    resolver._version.cache_clear()
 
 
 TEXT = st.text(alphabet="ab $'\"#:{}-é", max_size=6)
@@ -313,7 +313,7 @@ def test_the_model_is_what_docker_compose_config_prints(
     quoted = values.replace("'", "")
     write(tmp_path, {"compose.yaml": yaml.safe_dump(document), "values.env": f"A='{quoted}'\nE=1\n", ".env": "TAG=7\n"})
     environment = {**resolution.environment(tmp_path, {}), "COMPOSE_PROFILES": "on"}
-    args = [*composeprogram.DOCKER, "config", "--format", "json"]
+    args = [*resolver.DOCKER, "config", "--format", "json"]
     done = subprocess.run(args, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     expected = json.loads(done.stdout.replace("$$", "$"))["services"]
     with pytest.MonkeyPatch.context() as patch:

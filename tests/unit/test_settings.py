@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stackhand.cli.failure import Failure
-from stackhand.project.settings import schema, secretnames, settings, values
+from stackhand.project import schema, settings, values
 from stackhand.project.state import State
 from tests import accounts
 from tests.checkout import ROOT
@@ -207,7 +207,7 @@ def test_a_plain_example_is_copied_once_and_its_empty_secrets_are_made_or_named(
     ],
 )
 def test_a_secret_is_made_only_where_its_name_says_that_nobody_else_gives_it(made: bool, names: str) -> None:
-    assert [name for name in names.split() if secretnames.is_generated(name) != made] == []
+    assert [name for name in names.split() if schema.is_generated(name) != made] == []
 
 
 def test_without_an_example_nothing_is_created_and_an_own_file_is_left_alone(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stackhand.cli.failure import Failure
-from stackhand.project.settings import schema, values
+from stackhand.project import schema, values
 from tests.checkout import ROOT
 
 URL = "a URL such as"

@@ -12,8 +12,8 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.services import differences, services
 from stackhand.infrastructure.services.services import KNOWN_THERE, CloudServices, required
 from stackhand.infrastructure.services.tfvars import TAKEN
+from stackhand.project import schema, settings
 from stackhand.project.compose import composefiles, resolution
-from stackhand.project.settings import schema, settings
 from stackhand.project.stack import kinds, loading, probes
 from stackhand.project.stack.model import Service, Stack
 from stackhand.project.stack.xaws import Capacity, Fargate, Job, Managed, Probe, XAws

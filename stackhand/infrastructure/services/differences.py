@@ -10,7 +10,7 @@ from typing import Any
 from stackhand.cli import console
 from stackhand.infrastructure.services import references, tfvars
 from stackhand.infrastructure.services.references import Note
-from stackhand.project.compose import composesupport, resolution
+from stackhand.project.compose import composekeys, resolution
 from stackhand.project.compose.composekeys import AWS, Level
 from stackhand.project.stack.model import Service, Stack
 from stackhand.project.stack.xaws import Capacity, Fargate, Job, Managed
@@ -32,7 +32,7 @@ LACKING = {
 
 def notes(stack: Stack) -> list[Note]:
     """Return what there is to know of the services on AWS."""
-    written = resolution.written(stack.root, {})
+    written = resolution.written(stack.root)
     return [
         note
         for name, entry in written["services"].items()
@@ -124,7 +124,7 @@ def _serverless(name: str, aws: Managed) -> Iterator[Note]:
 
 def keys(name: str, entry: Mapping[str, Any]) -> Iterator[Note]:
     """Yield the keys of a service that AWS has not, or has otherwise; what volumes and configs mean is told apart."""
-    for key, support in composesupport.differing("aws", entry):
+    for key, support in composekeys.differing("aws", entry):
         if support.level is not Level.REFUSED and key not in {"volumes", "configs"}:
             yield Note(support.level, key, name, support.message)
 

@@ -79,7 +79,7 @@ def _mount(entry: Any) -> Mount:
 
 def _configs(entry: Mapping[str, Any], root: Path) -> dict[str, Path | None]:
     """Return the service's configs by name, with the files that they are made from."""
-    defined = resolution.written(root, {}).get("configs") or {}
+    defined = resolution.written(root).get("configs") or {}
     names = [each["source"] if isinstance(each, dict) else str(each) for each in entry.get("configs") or []]
     files = {name: (defined.get(name) or {}).get("file") for name in names}
     return {name: root / file if file else None for name, file in files.items()}

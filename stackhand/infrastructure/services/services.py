@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from stackhand.cli.failure import ExitCode, Failure
+from stackhand.project import schema
 from stackhand.project.compose import composefiles, envfile, resolution
 from stackhand.project.compose.resolution import Entry, Resolved
 from stackhand.project.environments import Environment
-from stackhand.project.settings import example, schema
-from stackhand.project.settings.secretnames import is_generated, is_secret
+from stackhand.project.schema import is_generated, is_secret
 from stackhand.project.stack import loading
 from stackhand.project.stack.kinds import PORTS, STANDS_IN, server_of
 from stackhand.project.stack.model import Stack
@@ -150,7 +150,7 @@ def _empty(root: Path, failure: Failure, written: Mapping[str, Entry], given: Ma
 
 def untyped(root: Path, entries: Mapping[str, Any]) -> dict[str, str]:
     """Return generated or given for each secret that an example without types names, by its name."""
-    names = [] if entries else example.names(root / ".env.example")
+    names = [] if entries else schema.names(root / ".env.example")
     return {name: "generated" if is_generated(name) else "given" for name in names if is_secret(name)}
 
 
@@ -184,7 +184,7 @@ def managed_ports(stack: Stack) -> dict[str, int]:
 
 def written_services(root: Path) -> dict[str, Entry]:
     """Return the services with their variables as they are written."""
-    return resolution.written(root, {}).get("services") or {}
+    return resolution.written(root).get("services") or {}
 
 
 def passwords(written: Mapping[str, Entry]) -> set[str]:
@@ -250,7 +250,7 @@ def _settings_of(root: Path) -> Collection[str]:
     try:
         return envfile.read((root / ".env").read_text(encoding="utf-8"), root)[0].keys()
     except OSError:
-        return example.names(root / ".env.example")
+        return schema.names(root / ".env.example")
 
 
 def variables_of(environment: Environment) -> dict[str, str]:

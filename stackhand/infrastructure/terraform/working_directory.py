@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure import documents
 from stackhand.infrastructure.terraform.process import WAYS_OUT
-from stackhand.project import private
+from stackhand.project import ownership
 from stackhand.system.roots import CONTENT, EJECTED, PROJECT
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _place_lock(folder: Path, wanted: bytes) -> None:
     if wanted == (placed.read_bytes() if placed.is_file() else b""):
         return
     for path in (folder / LOCK, placed):
-        private.write(path, wanted)
+        ownership.write(path, wanted)
         if not wanted:
             path.unlink()
 
@@ -161,7 +161,7 @@ class Initialised:
     def note(self) -> None:
         """Note down what the folder is initialised from, now that it is; with modules, it is initialised each time."""
         if not (self.data / MODULES).exists():
-            private.write(self.data / DIGEST, self._digest())
+            ownership.write(self.data / DIGEST, self._digest())
 
     def forget(self) -> None:
         """Have the next command initialise the folder: one has failed, and that may be why."""

@@ -32,7 +32,7 @@ def files(root: Path) -> list[str]:
 
 def own_files(root: Path) -> list[str]:
     """Return the names of the Compose files without our overlay."""
-    variables = {**settings(root), **os.environ}
+    variables = _variables(root)
     if given := variables.get("COMPOSE_FILE", ""):
         return [each for each in given.split(_separator(variables)) if each]
     return [
@@ -56,13 +56,13 @@ def overlay_variables(root: Path) -> dict[str, str]:
 
 def chosen(root: Path) -> dict[str, str]:
     """Return the variables of `.env` or the shell that name the Compose files, relative to the project."""
-    variables, names = {**settings(root), **os.environ}, ("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR")
+    variables, names = _variables(root), ("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR")
     return {name: variables[name].replace(f"{root}/", "") for name in names if name in variables}
 
 
 def named(root: Path, names: Iterable[str]) -> dict[str, str]:
     """Return the variables that name these Compose files."""
-    separator = _separator({**settings(root), **os.environ})
+    separator = _separator(_variables(root))
     return {"COMPOSE_FILE": separator.join(names), "COMPOSE_PATH_SEPARATOR": separator}
 
 
@@ -74,6 +74,10 @@ def settings(root: Path) -> dict[str, str]:
         return {}
 
 
+def _variables(root: Path) -> dict[str, str]:
+    return {**settings(root), **os.environ}
+
+
 def env_files(root: Path) -> dict[str, str]:
     """Return the variable by which each Compose reads the project's `.env` where its Compose file is in another folder.
 
@@ -81,7 +85,7 @@ def env_files(root: Path) -> dict[str, str]:
     """
     first = next(iter(own_files(root)), "")
     folder = Path(first).parent
-    if "COMPOSE_ENV_FILES" in {**settings(root), **os.environ} or not first or (root / folder) == root:
+    if "COMPOSE_ENV_FILES" in _variables(root) or not first or (root / folder) == root:
         return {}
     both = [str(each / ".env") for each in (folder, Path()) if (root / each / ".env").is_file()]
     return {"COMPOSE_ENV_FILES": ",".join(both)} if both else {}

@@ -1,13 +1,14 @@
-"""What each target makes of each key of a Compose service: the support matrix, as data.
+"""What each target makes of each key of a Compose service: the support matrix, as data, and its meaning for a stack.
 
 A target is a mapping of keys, and a key that is missing there is one that Compose did not have when this was written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Level(StrEnum):
@@ -20,12 +21,7 @@ class Level(StrEnum):
 
 
 class Support(NamedTuple):
-    """What a target makes of a key.
-
-    Args:
-        level: how much of it.
-        message: how it differs, what one loses, or why it is refused; empty where it is the same.
-    """
+    """What a target makes of a key: how much of it, and how it differs, what one loses, or why it is refused."""
 
     level: Level
     message: str = ""
@@ -43,216 +39,106 @@ def _refused(message: str) -> Support:
     return Support(Level.REFUSED, message)
 
 
+def _by_key(keys: Mapping[Support, str]) -> dict[str, Support]:
+    """Return a target's keys, each with its support, from the names of all keys that have it."""
+    return {key: support for support, names in keys.items() for key in names.split()}
+
+
 SAME = Support(Level.SAME)
-_SIZE = _differs("x-aws.cpu and x-aws.memory set the size of a task")
-_ECS_STARTS = _differs("x-aws.scale sets the number of tasks, and ECS replaces each that stops")
-_SCHEDULER = _ignored("Fargate has no such limit")
-_NAMESPACE = _ignored("a task on Fargate has its own namespaces")
-_HOSTS = _ignored("a task on Fargate resolves names only through its network")
-_HERE = _differs("applies only to this machine")
-_NO_DEVICES = _ignored("Fargate gives a task no devices")
-_NO_LINKS = _ignored("a service has only its own name as a host name")
-_NEWER = _ignored("ECS has no equivalent")
-
 UNKNOWN = _ignored("this version of Stackhand does not know it")
+_HERE = _differs("applies only to this machine")
+_MACHINE_NETWORK = _ignored("all services are on 127.0.0.1, with this machine's name resolution")
 
-AWS: Mapping[str, Support] = {
-    "annotations": _NEWER,
-    "attach": _HERE,
-    "blkio_config": _SCHEDULER,
-    "build": SAME,
-    "cap_add": SAME,  # as far as Fargate has them: infrastructure/services/compose.py
-    "cap_drop": SAME,
-    "cgroup": _NAMESPACE,
-    "cgroup_parent": _NAMESPACE,
-    "command": SAME,
-    "configs": _ignored("its files are missing; COPY them into the image"),
-    "container_name": _HERE,
-    **dict.fromkeys(("cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_rt_period"), _SIZE),
-    **dict.fromkeys(("cpu_rt_runtime", "cpu_shares", "cpus", "cpuset"), _SIZE),
-    "credential_spec": _NEWER,
-    "depends_on": _differs("all services start together; each must wait for its dependencies"),
-    "deploy": _differs("x-aws sets the number and size of tasks; ECS replaces them gradually"),
-    "develop": _HERE,
-    "device_cgroup_rules": _NO_DEVICES,
-    "devices": _NO_DEVICES,
-    "dns": _HOSTS,
-    "dns_opt": _HOSTS,
-    "dns_search": _HOSTS,
-    "domainname": _HOSTS,
-    "entrypoint": SAME,
-    "env_file": SAME,
-    "environment": SAME,
-    "expose": SAME,
-    "extends": SAME,
-    "external_links": _NO_LINKS,
-    "extra_hosts": _HOSTS,
-    "gpus": _NO_DEVICES,
-    "group_add": _ignored("a container has only the groups of its image and of user"),
-    "healthcheck": SAME,
-    "hostname": _HOSTS,
-    "image": SAME,
-    "init": SAME,
-    "ipc": _NAMESPACE,
-    "isolation": _NEWER,
-    "label_file": SAME,
-    "labels": SAME,
-    "links": _NO_LINKS,
-    "logging": _differs("service logs go to CloudWatch Logs"),
-    "mac_address": _NAMESPACE,
-    "mem_limit": _SIZE,
-    "mem_reservation": _SIZE,
-    "mem_swappiness": _SCHEDULER,
-    "memswap_limit": _SCHEDULER,
-    "models": _ignored("no model is started, and its variables are not set"),
-    "network_mode": _NAMESPACE,
-    "networks": _differs("all services of an environment reach each other by their names, in private subnets"),
-    "oom_kill_disable": _SCHEDULER,
-    "oom_score_adj": _SCHEDULER,
-    "pid": _NAMESPACE,
-    "pids_limit": _SCHEDULER,
-    "platform": _differs("the environment's architecture applies"),
-    "ports": _differs("x-aws.port is the only port of a service, and x-aws.paths routes to it from outside"),
-    "post_start": _ignored("its commands are not run"),
-    "pre_start": _ignored("its commands are not run"),
-    "pre_stop": _ignored("its commands are not run"),
-    "privileged": _ignored("Fargate does not support privileged containers"),
-    "profiles": _differs("a service with x-aws runs regardless of its profiles"),
-    "provider": _refused("AWS runs only containers, and this service is not one"),
-    "pull_policy": _HERE,
-    "pull_refresh_after": _HERE,
-    "read_only": SAME,
-    "restart": _ECS_STARTS,
-    "runtime": _NEWER,
-    "scale": _ECS_STARTS,
-    "secrets": _ignored("/run/secrets is empty; a secret of .env under environment becomes an SSM parameter"),
-    "security_opt": _ignored("Fargate has no such options"),
-    "shm_size": _ignored("Fargate sets the size of shared memory"),
-    "stdin_open": _ignored("a task has no terminal"),
-    "stop_grace_period": SAME,  # up to what Fargate allows: infrastructure/services/compose.py
-    "stop_signal": _ignored("a task gets its image's STOPSIGNAL, or SIGTERM"),
-    "storage_opt": _NEWER,
-    "sysctls": _SCHEDULER,
-    "tmpfs": SAME,
-    "tty": _ignored("a task has no terminal"),
-    "ulimits": SAME,  # nofile alone: infrastructure/services/compose.py
-    "use_api_socket": _NEWER,
-    "user": SAME,
-    "userns_mode": _NAMESPACE,
-    "uts": _NAMESPACE,
-    "volumes": _ignored("nothing is mounted"),  # what that means for each: infrastructure/services/compose.py
-    "volumes_from": _ignored("nothing is mounted"),
-    "working_dir": SAME,
-}
+# Of those that are the same, infrastructure/services/differences.py names what Fargate lacks: some capabilities, a
+# longer stop_grace_period, ulimits but nofile; references.py beside it says what it means that nothing is mounted.
+AWS: Mapping[str, Support] = _by_key(
+    {
+        SAME: "build cap_add cap_drop command entrypoint env_file environment expose extends healthcheck image init "
+        "label_file labels read_only stop_grace_period tmpfs ulimits user working_dir",
+        _HERE: "attach container_name develop pull_policy pull_refresh_after",
+        _differs("x-aws.cpu and x-aws.memory set the size of a task"): "cpu_count cpu_percent cpu_period cpu_quota "
+        "cpu_rt_period cpu_rt_runtime cpu_shares cpus cpuset mem_limit mem_reservation",
+        _differs("x-aws.scale sets the number of tasks, and ECS replaces each that stops"): "restart scale",
+        _differs("x-aws sets the number and size of tasks; ECS replaces them gradually"): "deploy",
+        _differs("all services start together; each must wait for its dependencies"): "depends_on",
+        _differs("service logs go to CloudWatch Logs"): "logging",
+        _differs("all services of an environment reach each other by their names, in private subnets"): "networks",
+        _differs("the environment's architecture applies"): "platform",
+        _differs("x-aws.port is the only port of a service, and x-aws.paths routes to it from outside"): "ports",
+        _differs("a service with x-aws runs regardless of its profiles"): "profiles",
+        _refused("AWS runs only containers, and this service is not one"): "provider",
+        _ignored("ECS has no equivalent"): "annotations credential_spec isolation runtime storage_opt use_api_socket",
+        _ignored("Fargate has no such limit"): "blkio_config mem_swappiness memswap_limit oom_kill_disable "
+        "oom_score_adj pids_limit sysctls",
+        _ignored("Fargate has no such options"): "security_opt",
+        _ignored("Fargate sets the size of shared memory"): "shm_size",
+        _ignored("Fargate does not support privileged containers"): "privileged",
+        _ignored("Fargate gives a task no devices"): "device_cgroup_rules devices gpus",
+        _ignored("a task on Fargate has its own namespaces"): "cgroup cgroup_parent ipc mac_address network_mode pid "
+        "userns_mode uts",
+        _ignored("a task on Fargate resolves names only through its network"): "dns dns_opt dns_search domainname "
+        "extra_hosts hostname",
+        _ignored("a service has only its own name as a host name"): "external_links links",
+        _ignored("a container has only the groups of its image and of user"): "group_add",
+        _ignored("a task has no terminal"): "stdin_open tty",
+        _ignored("a task gets its image's STOPSIGNAL, or SIGTERM"): "stop_signal",
+        _ignored("its commands are not run"): "post_start pre_start pre_stop",
+        _ignored("no model is started, and its variables are not set"): "models",
+        _ignored("its files are missing; COPY them into the image"): "configs",
+        _ignored("/run/secrets is empty; a secret of .env under environment becomes an SSM parameter"): "secrets",
+        _ignored("nothing is mounted"): "volumes volumes_from",
+    }
+)
 """What terraform/ and a deploy make of a service that runs on ECS Fargate."""
 
-_NO_CONTAINER = _ignored("there is no container")
-_NO_IMAGE = _ignored("no image is pulled or built")
-_NOT_ISOLATED = _ignored("a process is not isolated from this machine")
-_NO_LIMIT = _ignored("a process has no limit of its own")
-_MACHINE_NETWORK = _ignored("all services are on 127.0.0.1, with this machine's name resolution")
-_NOT_MOUNTED = _ignored("nothing is mounted; the program uses the project's own files")
-_ONE_PROCESS = _ignored("one process runs for each service")
-
-EMBEDDED: Mapping[str, Support] = {
-    "annotations": _NO_CONTAINER,
-    "attach": SAME,
-    "blkio_config": _NO_LIMIT,
-    "build": _differs("the program runs from the project's folder, without an image"),
-    "cap_add": _NOT_ISOLATED,
-    "cap_drop": _NOT_ISOLATED,
-    "cgroup": _NOT_ISOLATED,
-    "cgroup_parent": _NOT_ISOLATED,
-    "command": _differs("x-embedded.command is the program; servers that Stackhand installs have their own"),
-    "configs": _ignored("the files are missing"),
-    "container_name": _NO_CONTAINER,
-    "cpu_count": _NO_LIMIT,
-    "cpu_percent": _NO_LIMIT,
-    "cpu_period": _NO_LIMIT,
-    "cpu_quota": _NO_LIMIT,
-    "cpu_rt_period": _NO_LIMIT,
-    "cpu_rt_runtime": _NO_LIMIT,
-    "cpu_shares": _NO_LIMIT,
-    "cpus": _NO_LIMIT,
-    "cpuset": _NO_LIMIT,
-    "credential_spec": _NO_CONTAINER,
-    "depends_on": _differs(
-        "each service waits until those it depends on are usable, whatever the condition; restart and required count"
-    ),
-    "deploy": _differs("one process runs for each service; restart_policy and the modes of jobs count"),
-    "develop": _ignored("nothing is synchronised or rebuilt; the program runs from the project's folder"),
-    "device_cgroup_rules": _NOT_ISOLATED,
-    "devices": _NOT_ISOLATED,
-    "dns": _MACHINE_NETWORK,
-    "dns_opt": _MACHINE_NETWORK,
-    "dns_search": _MACHINE_NETWORK,
-    "domainname": _MACHINE_NETWORK,
-    "entrypoint": _differs("x-embedded.command is the program; servers that Stackhand installs have their own"),
-    "env_file": SAME,
-    "environment": _differs("names of other services become 127.0.0.1 and their ports"),
-    "expose": _ignored("only published ports can be reached"),
-    "extends": SAME,
-    "external_links": _MACHINE_NETWORK,
-    "extra_hosts": _MACHINE_NETWORK,
-    "gpus": _NOT_ISOLATED,
-    "group_add": _NOT_ISOLATED,
-    "healthcheck": _differs(
-        "x-health or x-embedded.ready is requested; without them, the port must accept connections"
-    ),
-    "hostname": _MACHINE_NETWORK,
-    "image": _differs("Stackhand's packages provide the server, in their own version"),
-    "init": _differs("supervisord starts the program, and reaps it"),
-    "ipc": _NOT_ISOLATED,
-    "isolation": _NO_CONTAINER,
-    "label_file": _NO_CONTAINER,
-    "labels": _NO_CONTAINER,
-    "links": _MACHINE_NETWORK,
-    "logging": _differs("logs go to .stackhand/logs"),
-    "mac_address": _MACHINE_NETWORK,
-    "mem_limit": _NO_LIMIT,
-    "mem_reservation": _NO_LIMIT,
-    "mem_swappiness": _NO_LIMIT,
-    "memswap_limit": _NO_LIMIT,
-    "models": _ignored("no model is started, and its variables are not set"),
-    "network_mode": _MACHINE_NETWORK,
-    "networks": _MACHINE_NETWORK,
-    "oom_kill_disable": _NO_LIMIT,
-    "oom_score_adj": _NO_LIMIT,
-    "pid": _NOT_ISOLATED,
-    "pids_limit": _NO_LIMIT,
-    "platform": _NO_IMAGE,
-    "ports": _differs("the program must listen on the published port, which is in $PORT, at 127.0.0.1"),
-    "post_start": _ignored("its commands are not run"),
-    "pre_start": _ignored("its commands are not run"),
-    "pre_stop": _ignored("its commands are not run"),
-    "privileged": _NOT_ISOLATED,
-    "profiles": SAME,
-    "provider": _ignored("the provider is not started"),
-    "pull_policy": _NO_IMAGE,
-    "pull_refresh_after": _NO_IMAGE,
-    "read_only": _NOT_ISOLATED,
-    "restart": _differs("a program that fails is started again, unless restart is no"),
-    "runtime": _NO_CONTAINER,
-    "scale": _ONE_PROCESS,
-    "secrets": _ignored("/run/secrets is missing; use environment"),
-    "security_opt": _NOT_ISOLATED,
-    "shm_size": _NO_LIMIT,
-    "stdin_open": _ignored("a program has no terminal"),
-    "stop_grace_period": _differs("a program has 10 s to stop"),
-    "stop_signal": _differs("a program gets SIGTERM; servers that Stackhand installs get their own signal"),
-    "storage_opt": _NO_CONTAINER,
-    "sysctls": _NOT_ISOLATED,
-    "tmpfs": _NOT_MOUNTED,
-    "tty": _ignored("a program has no terminal"),
-    "ulimits": _NO_LIMIT,
-    "use_api_socket": _NO_CONTAINER,
-    "user": _differs("a program runs as you; started by root, as an account of its own"),
-    "userns_mode": _NOT_ISOLATED,
-    "uts": _NOT_ISOLATED,
-    "volumes": _differs("only the data of servers that Stackhand installs is kept; nothing is mounted"),
-    "volumes_from": _NOT_MOUNTED,
-    "working_dir": _ignored("a program starts in the project's folder"),
-}
+EMBEDDED: Mapping[str, Support] = _by_key(
+    {
+        SAME: "attach env_file extends profiles",
+        _differs("the program runs from the project's folder, without an image"): "build",
+        _differs(
+            "x-embedded.command is the program; servers that Stackhand installs have their own"
+        ): "command entrypoint",
+        _differs("Stackhand's packages provide the server, in their own version"): "image",
+        _differs("supervisord starts the program, and reaps it"): "init",
+        _differs(
+            "each service waits until those it depends on are usable, whatever the condition; "
+            "restart and required count"
+        ): "depends_on",
+        _differs("one process runs for each service; restart_policy and the modes of jobs count"): "deploy",
+        _differs("names of other services become 127.0.0.1 and their ports"): "environment",
+        _differs(
+            "x-health or x-embedded.ready is requested; without them, the port must accept connections"
+        ): "healthcheck",
+        _differs("logs go to .stackhand/logs"): "logging",
+        _differs("the program must listen on the published port, which is in $PORT, at 127.0.0.1"): "ports",
+        _differs("a program that fails is started again, unless restart is no"): "restart",
+        _differs("a program has 10 s to stop"): "stop_grace_period",
+        _differs("a program gets SIGTERM; servers that Stackhand installs get their own signal"): "stop_signal",
+        _differs("a program runs as you; started by root, as an account of its own"): "user",
+        _differs("only the data of servers that Stackhand installs is kept; nothing is mounted"): "volumes",
+        _ignored("there is no container"): "annotations container_name credential_spec isolation label_file labels "
+        "runtime storage_opt use_api_socket",
+        _ignored("a process has no limit of its own"): "blkio_config cpu_count cpu_percent cpu_period cpu_quota "
+        "cpu_rt_period cpu_rt_runtime cpu_shares cpus cpuset mem_limit mem_reservation mem_swappiness memswap_limit "
+        "oom_kill_disable oom_score_adj pids_limit shm_size ulimits",
+        _ignored("a process is not isolated from this machine"): "cap_add cap_drop cgroup cgroup_parent "
+        "device_cgroup_rules devices gpus group_add ipc pid privileged read_only security_opt sysctls userns_mode uts",
+        _MACHINE_NETWORK: "dns dns_opt dns_search domainname external_links extra_hosts hostname links mac_address "
+        "network_mode networks",
+        _ignored("only published ports can be reached"): "expose",
+        _ignored("no image is pulled or built"): "platform pull_policy pull_refresh_after",
+        _ignored("nothing is synchronised or rebuilt; the program runs from the project's folder"): "develop",
+        _ignored("nothing is mounted; the program uses the project's own files"): "tmpfs volumes_from",
+        _ignored("the files are missing"): "configs",
+        _ignored("/run/secrets is missing; use environment"): "secrets",
+        _ignored("its commands are not run"): "post_start pre_start pre_stop",
+        _ignored("the provider is not started"): "provider",
+        _ignored("no model is started, and its variables are not set"): "models",
+        _ignored("one process runs for each service"): "scale",
+        _ignored("a program has no terminal"): "stdin_open tty",
+        _ignored("a program starts in the project's folder"): "working_dir",
+    }
+)
 """What the embedded engine makes of a service that it can run: one with `x-embedded`."""
 
 COMPOSE: Mapping[str, Support] = {
@@ -292,3 +178,31 @@ TOP_LEVEL: Mapping[str, Mapping[str, Support]] = {
     },
 }
 """The keys beside `services`."""
+
+
+def differing(target: str, entry: Mapping[str, Any]) -> Iterator[tuple[str, Support]]:
+    """Yield the keys of a service, as its file has it, that a target does not carry as Compose does."""
+    for key, value in entry.items():
+        support = TARGETS[target].get(key, UNKNOWN)
+        if not key.startswith("x-") and value not in (None, [], {}, False) and support.level is not Level.SAME:
+            yield key, support
+
+
+def lines(target: str, services: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return what a target makes of its services: a line for each consequence, and one for all that only differs."""
+    lost: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    different: set[str] = set()
+    for name, entry in services.items():
+        for key, support in differing(target, entry):
+            if support.level is Level.DIFFERS:
+                different.add(key)
+            else:
+                lost[support.message][key].append(name)
+    output = [f"{', '.join(sorted(keys))} of {_names(keys.values())}: {message}" for message, keys in lost.items()]
+    return sorted(output) + (
+        [f"different: {', '.join(sorted(different))} (docs/compose-support.md)"] if different else []
+    )
+
+
+def _names(services: Iterable[Iterable[str]]) -> str:
+    return ", ".join(sorted({name for each in services for name in each}))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from stackhand.cli.failure import Failure
 from stackhand.project import dotenv, inherited
-from stackhand.project.compose import answers, composeprogram
+from stackhand.project.compose import resolver
 from stackhand.project.dotenv import Problem
 from stackhand.system import program
 from stackhand.system.roots import PROJECT
@@ -32,11 +32,7 @@ IN_SINGLE_QUOTES = "write it in single quotes, KEY='value', where no character i
 def read(text: str, root: Path = PROJECT) -> tuple[dict[str, str], list[Problem]]:
     """Return the values of a file as Compose reads them, and what is wrong with it.
 
-    Where Compose cannot read it, or there is no Compose, the values are those that `search` finds.
-
-    Args:
-        text: the whole file.
-        root: the checkout, whose Compose is asked.
+    Where Compose cannot read it, or the checkout has no Compose, the values are those that `search` finds.
     """
     text = text.removeprefix("\ufeff")
     if (values := dotenv.plain(text)) is not None:
@@ -54,15 +50,13 @@ def read(text: str, root: Path = PROJECT) -> tuple[dict[str, str], list[Problem]
 
 def _asked(text: str, root: Path) -> tuple[dict[str, str] | None, str]:
     """Return what Compose reads (None: it rejects the file), and what it says on stderr."""
-    chosen = composeprogram.choose(root)
+    chosen = resolver.choose(root)
     mentioned = {name for match in MENTIONED.finditer(text) for name in match.groups() if name}
     shell = {name: os.environ[name] for name in sorted(mentioned) if name in os.environ}
-    digest = answers.digest_of(root, [text, chosen.identity, shell]) if chosen.identity else ""
-    known = answers.recall(root, "dotenv", digest)
-    if known is None:
-        known = _answer(text, chosen.command, tuple(shell.items()))
-        answers.keep(root, "dotenv", digest, known)
-    values, message = known
+    digest = resolver.digest_of(root, [text, chosen.identity, shell]) if chosen.identity else ""
+    values, message = resolver.answer(
+        root, "dotenv", digest, lambda: _answer(text, chosen.command, tuple(shell.items()))
+    )
     return None if values is None else dict(values), message
 
 

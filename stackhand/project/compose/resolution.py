@@ -14,9 +14,9 @@ from typing import Any
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import inherited, passthrough
-from stackhand.project.compose import answers, composefiles, composeprogram, envfile
+from stackhand.project.compose import composefiles, envfile, resolver
 from stackhand.project.compose.composefiles import NAMES
-from stackhand.project.compose.composeprogram import Resolver
+from stackhand.project.compose.resolver import Resolver
 from stackhand.system import program
 from stackhand.system.roots import LOCK
 
@@ -33,6 +33,8 @@ UNKNOWN = re.compile(
     r" additional properties '([^']+)' not allowed)$"
 )
 """A key that Compose does not know, as its newer and its older versions call it."""
+FILE = re.compile(r"(?:^|\s)([\w./-]*\.(?:ya?ml|env))(?=[:\s]|$)")
+"""A file that a message of Compose names."""
 UNREADABLE = re.compile(r"in variable name|unterminated quoted value|key cannot contain a space")
 Resolved = dict[str, Any]
 Entry = dict[str, Any]  # a service of it, with the keys of Compose's own reference, and ours (xfields.py)
@@ -42,10 +44,6 @@ def environment(root: Path, values: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that Compose runs with: the shell's, which win, and settings that `.env` is yet to get.
 
     Compose reads `.env` itself. COMPOSE_FILE, COMPOSE_PROFILES and COMPOSE_ENV_FILES of the shell are among them.
-
-    Args:
-        root: the checkout.
-        values: the settings.
     """
     shell = inherited.environment("compose", root)
     present = composefiles.settings(root)
@@ -56,10 +54,6 @@ def environment(root: Path, values: Mapping[str, str]) -> dict[str, str]:
 def resolve(root: Path, values: Mapping[str, str]) -> Resolved:
     """Return what Compose makes of the project's files.
 
-    Args:
-        root: the checkout.
-        values: the settings.
-
     Raises:
         Failure: Compose rejects them, or there is no Compose; its own sentence is the evidence.
     """
@@ -68,10 +62,6 @@ def resolve(root: Path, values: Mapping[str, str]) -> Resolved:
 
 def without_overlay(root: Path, values: Mapping[str, str]) -> Resolved:
     """Return what Compose makes of the project's own files, as if our overlay were not there; with all profiles.
-
-    Args:
-        root: the checkout.
-        values: the settings.
 
     Raises:
         Failure: Compose rejects them, or there is no Compose.
@@ -82,23 +72,13 @@ def without_overlay(root: Path, values: Mapping[str, str]) -> Resolved:
     return _ask(root, variables, "own")
 
 
-def written(root: Path, values: Mapping[str, str]) -> Resolved:
-    """Return the same with all variables as they are written, those of every profile included.
-
-    Args:
-        root: the checkout.
-        values: the settings.
-    """
-    return _ask(root, environment(root, values) | {"COMPOSE_PROFILES": "*"}, "written", *AS_WRITTEN)
+def written(root: Path) -> Resolved:
+    """Return the same with all variables as they are written, those of every profile included."""
+    return _ask(root, environment(root, {}) | {"COMPOSE_PROFILES": "*"}, "written", *AS_WRITTEN)
 
 
 def apart(root: Path, variables: Mapping[str, str]) -> Resolved:
-    """Return what Compose makes of the files with these variables alone: nothing of `.env` and of the shell counts.
-
-    Args:
-        root: the checkout.
-        variables: all that there are.
-    """
+    """Return what Compose makes of the files with these variables alone: nothing of `.env` and of the shell counts."""
     fixed = {"COMPOSE_DISABLE_ENV_FILE": "1", "COMPOSE_PROFILES": "*", **composefiles.chosen(root)}
     fixed |= composefiles.overlay_variables(root)
     return _ask(root, {**inherited.environment("docker"), **variables, **fixed}, "cloud")
@@ -126,21 +106,18 @@ def ports_by_variable(root: Path, values: Mapping[str, str]) -> dict[int, str]:
 
 def _ask(root: Path, variables: Mapping[str, str], question: str, *flags: str) -> Resolved:
     """Return an answer of `config`, kept under the question's name."""
-    chosen = composeprogram.choose(root)
+    chosen = resolver.choose(root)
     # without a file here, Compose looks in the folders above
-    digest = answers.digest(root, question, chosen.identity, variables) if composefiles.files(root) else ""
-    known: Resolved | None = answers.recall(root, question, digest)
-    if known is None:
-        known = _answer(root, chosen, variables, *flags)
-        answers.keep(root, question, digest, known)
-    return known
+    digest = resolver.digest(root, question, chosen.identity, variables) if composefiles.files(root) else ""
+    answer: Resolved = resolver.answer(root, question, digest, lambda: _answer(root, chosen, variables, *flags))
+    return answer
 
 
 def _answer(root: Path, chosen: Resolver, variables: Mapping[str, str], *flags: str) -> Resolved:
     """Ask for an answer in YAML: as JSON, Compose leaves out the `x-` keys of services."""
     done = _config(root, chosen.command, variables, *flags)
     if done.returncode != 0 and _is_to_be_made(root, done.stderr):
-        done = _config(root, (str(composeprogram.PACKAGED),), variables, WITHOUT_ENV_FILES, *flags)
+        done = _config(root, (str(resolver.PACKAGED),), variables, WITHOUT_ENV_FILES, *flags)
     if done.returncode != 0:
         raise rejected(root, done.stderr)
     # Compose doubles each $, so that what it prints could be its input.
@@ -159,16 +136,11 @@ def _config(
 def _is_to_be_made(root: Path, message: str) -> bool:
     """Whether Compose rejects the files only because a service reads `.env`, which `up` is yet to make."""
     missing = f"env file {root / '.env'} not found" in message
-    return missing and (root / ".env.example").is_file() and composeprogram.PACKAGED.is_file()
+    return missing and (root / ".env.example").is_file() and resolver.PACKAGED.is_file()
 
 
 def rejected(root: Path, message: str) -> Failure:
-    """Return the failure of files that Compose does not accept.
-
-    Args:
-        root: the checkout.
-        message: what it printed on stderr.
-    """
+    """Return the failure of files that Compose does not accept, from what it printed on stderr."""
     lines = [line for line in message.strip().splitlines() if not line.startswith("time=")]
     lines = [_named(line.replace(f"{root}/", "")) for line in lines] or ["no output"]
     name = composefiles.label(root)
@@ -176,12 +148,11 @@ def rejected(root: Path, message: str) -> Failure:
         below = sorted(
             str(each.parent.relative_to(root)) for depth in ("*/", "*/*/") for each in root.glob(depth + LOCK)
         )
+        elsewhere = f"the same with {below[0]}/inv, whose folder has {LOCK}" if below else ""
         return Failure(
             "There is no Compose file here.",
             evidence=[f"Compose looks for {', '.join(NAMES)} in {root}", *lines],
-            next=f"the same with {below[0]}/inv, whose folder has {LOCK}"
-            if below
-            else "write one, then repeat the command",
+            next=elsewhere or "write one, then repeat the command",
             code=ExitCode.PREFLIGHT,
         )
     if UNREADABLE.search(message) and (found := _unreadable(root)):
@@ -193,14 +164,13 @@ def rejected(root: Path, message: str) -> Failure:
             next=f"set {match[1]} in .env, then repeat the command",
             code=ExitCode.PREFLIGHT,
         )
-    where = next(iter(_mentioned(lines)), "")
-    evidence = lines if where else [f"{name}: {lines[0]}", *lines[1:]]
-    return Failure(
-        f"Compose rejects {where or name}.",
-        evidence=evidence,
-        next=f"fix {where or name}, then repeat the command",
-        code=ExitCode.PREFLIGHT,
-    )
+    where = next((match[1] for line in lines if (match := FILE.search(line))), "")
+    return _rejection(where or name, lines if where else [f"{name}: {lines[0]}", *lines[1:]])
+
+
+def _rejection(name: str, evidence: list[str]) -> Failure:
+    remedy = f"fix {name}, then repeat the command"
+    return Failure(f"Compose rejects {name}.", evidence=evidence, next=remedy, code=ExitCode.PREFLIGHT)
 
 
 def _named(line: str) -> str:
@@ -221,19 +191,9 @@ def _unreadable(root: Path) -> Failure | None:
     for path in paths:
         problems = [each for each in envfile.read(passthrough.content(path), root)[1] if not each.is_expansion]
         if problems:
-            name = path.relative_to(root) if path.is_relative_to(root) else path
-            return Failure(
-                f"Compose rejects {name}.",
-                evidence=[f"line {each.line}: {each.key} {each.message}" for each in problems],
-                next=f"fix {name}, then repeat the command",
-                code=ExitCode.PREFLIGHT,
-            )
+            name = str(path.relative_to(root) if path.is_relative_to(root) else path)
+            return _rejection(name, [f"line {each.line}: {each.key} {each.message}" for each in problems])
     return None
-
-
-def _mentioned(lines: Iterable[str]) -> list[str]:
-    """Return the files that a message of Compose names."""
-    return [match[1] for line in lines if (match := re.search(r"(?:^|\s)([\w./-]*\.(?:ya?ml|env))(?=[:\s]|$)", line))]
 
 
 def _services(resolved: Resolved) -> Collection[Entry]:

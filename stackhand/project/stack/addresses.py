@@ -15,12 +15,7 @@ def is_host(key: str, value: str, name: str) -> bool:
 
 
 def with_ports(value: str, managed: Mapping[str, int]) -> str:
-    """Return a value with the port in each URL that leads to a managed service without one.
-
-    Args:
-        value: of a variable.
-        managed: the ports of the managed services, by their names.
-    """
+    """Return a value of a variable with the port in each URL that leads to a managed service without one."""
     for name, port in managed.items():
         value = re.sub(rf"(://(?:[^/@\s]*@)?{re.escape(name)})(?=[/?#\s\"',;]|$)", rf"\1:{port}", value)
     return value

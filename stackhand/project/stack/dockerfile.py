@@ -20,23 +20,14 @@ TARGET = "production"
 
 
 class Image(msgspec.Struct, frozen=True):
-    """What an image does by itself.
+    """What an image does by itself."""
 
-    Args:
-        ports: of TCP, that EXPOSE names.
-        healthcheck: the command of HEALTHCHECK; empty where there is none.
-        command: what a container runs: ENTRYPOINT, and CMD as its arguments.
-        base: the image that it is built on, beneath all of the file's own stages, or that it is.
-        user: whom it runs as; empty where the file does not say.
-        file: the Dockerfile, for messages; empty for an image that is not built.
-    """
-
-    ports: tuple[int, ...] = ()
-    healthcheck: str = ""
-    command: tuple[str, ...] = ()
-    base: str = ""
-    user: str = ""
-    file: str = ""
+    ports: tuple[int, ...] = ()  # of TCP, that EXPOSE names
+    healthcheck: str = ""  # the command of HEALTHCHECK; empty where there is none
+    command: tuple[str, ...] = ()  # what a container runs: ENTRYPOINT, and CMD as its arguments
+    base: str = ""  # the image that it is built on, beneath all of the file's own stages, or that it is
+    user: str = ""  # whom it runs as; empty where the file does not say
+    file: str = ""  # the Dockerfile, for messages; empty for an image that is not built
 
     @property
     def name(self) -> str:
@@ -156,12 +147,7 @@ def _words(value: str) -> list[str]:
 
 
 def released(service: Service, root: Path) -> Image | None:
-    """Return the image that a release of a service runs; None where no file here says what it is.
-
-    Args:
-        service: which.
-        root: the project.
-    """
+    """Return the image that a release of a service runs; None where no file here says what it is."""
     if service.build is None:
         return Image(base=service.image) if service.image else None
     file = str(Path(service.build.context) / service.build.dockerfile)

@@ -11,7 +11,7 @@ import msgspec
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project.stack import addresses, xaws
 from stackhand.project.stack.xaws import SERVERLESS, Fargate, Job, Managed, XAws
-from stackhand.project.stack.xfields import Embedded, wrong
+from stackhand.project.stack.xfields import Embedded, convert, wrong
 
 if TYPE_CHECKING:
     from stackhand.project.stack.model import Service
@@ -47,21 +47,13 @@ BELONGS: Mapping[str, tuple[Kind, ...]] = {
 
 
 class ServiceFacts(NamedTuple):
-    """What the Compose entry of a service shows of its kind.
+    """What the Compose entry of a service shows of its kind."""
 
-    Args:
-        server: which known server it is.
-        port: of the container: the first of TCP in `ports`, or in `expose`.
-        command: whether it has one.
-        job: whether it runs to its end.
-        mode: that of `deploy`, where it makes it a job.
-    """
-
-    server: str | None = None
-    port: int | None = None
-    command: bool = False
-    job: bool = False
-    mode: str = ""
+    server: str | None = None  # which known server it is
+    port: int | None = None  # of the container: the first of TCP in `ports`, or in `expose`
+    command: bool = False  # whether it has one
+    job: bool = False  # whether it runs to its end
+    mode: str = ""  # that of `deploy`, where it makes it a job
 
     @classmethod
     def of(cls, entry: Mapping[str, Any], embedded: Embedded | None, *, job: bool) -> ServiceFacts:
@@ -106,12 +98,7 @@ def server_of(image: str | None) -> str | None:
 
 
 def infer(written: Any, facts: ServiceFacts) -> Reason:
-    """Return the kind of a service.
-
-    Args:
-        written: its `x-aws`; an explicit `kind` has been checked.
-        facts: the rest of its entry.
-    """
+    """Return the kind of a service, from its `x-aws`, whose `kind` has been checked, and the rest of its entry."""
     keys = written if isinstance(written, dict) else {}
     if keys.get("kind"):
         return Reason(keys["kind"], "x-aws.kind says so")
@@ -128,12 +115,7 @@ def infer(written: Any, facts: ServiceFacts) -> Reason:
 
 
 def aws(written: Any, at: str, facts: ServiceFacts) -> XAws | None:
-    """Return `x-aws` with its defaults.
-
-    Args:
-        written: the field as the Compose file has it.
-        at: the file and the service, for messages.
-        facts: the rest of its entry.
+    """Return `x-aws` with its defaults; messages say `at` which service of which file it is.
 
     Raises:
         Failure: a key is wrong, or contradicts the kind.
@@ -150,7 +132,7 @@ def aws(written: Any, at: str, facts: ServiceFacts) -> XAws | None:
     given = {**written, "kind": reason.kind}
     match reason.kind:
         case "managed":
-            return xaws.managed(_managed(given, at, facts, reason), f"{at}.x-aws")
+            return convert(_managed(given, at, facts, reason), Managed, f"{at}.x-aws")
         case "job":
             if not facts.command:
                 raise wrong(f"{at}.command", f"set, for it is what runs: the service is {reason}")
@@ -225,11 +207,6 @@ def with_needs(
     services: Mapping[str, Service], entries: Mapping[str, Mapping[str, Any]], file: str
 ) -> dict[str, Service]:
     """Return the services with the managed ones that each of them may connect to.
-
-    Args:
-        services: by name.
-        entries: as Compose resolves them.
-        file: what messages call the Compose files.
 
     Raises:
         Failure: `needs` names a service that does not exist.

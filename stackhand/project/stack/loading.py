@@ -18,10 +18,6 @@ from stackhand.project.stack.xfields import wrong
 def load(root: Path, variables: Mapping[str, str]) -> Stack:
     """Return the services as Compose resolves them.
 
-    Args:
-        root: the checkout.
-        variables: the settings.
-
     Raises:
         Failure: Compose rejects its files, or one of our `x-` keys is wrong.
     """
@@ -29,12 +25,7 @@ def load(root: Path, variables: Mapping[str, str]) -> Stack:
 
 
 def of(root: Path, resolved: Resolved, file: str) -> Stack:
-    """Return the services of what Compose has resolved.
-
-    Args:
-        root: the checkout.
-        resolved: the answer of Compose.
-        file: what messages call the Compose files.
+    """Return the services of what Compose has resolved from its files, which messages call `file`.
 
     Raises:
         Failure: one of our `x-` keys is wrong; file, key and what was expected are named.

@@ -21,18 +21,12 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - shown
 
 
 class Port(msgspec.Struct, frozen=True):
-    """One entry of `ports`: the container's `target`, reached at `address:published` of this machine.
-
-    Args:
-        published: None where the container engine chooses one when it starts the container.
-        address: of the interface that it is published on; empty for all of them.
-        protocol: tcp, udp or sctp.
-    """
+    """One entry of `ports`: the container's `target`, reached at `address:published` of this machine."""
 
     target: int
-    published: int | None
-    address: str = HERE
-    protocol: str = "tcp"
+    published: int | None  # None where the container engine chooses one when it starts the container
+    address: str = HERE  # of the interface that it is published on; empty for all of them
+    protocol: str = "tcp"  # tcp, udp or sctp
 
     @property
     def is_open(self) -> bool:
@@ -68,22 +62,7 @@ class Build(msgspec.Struct, frozen=True):
 
 
 class Service(msgspec.Struct, frozen=True):
-    """One entry of `services`.
-
-    Args:
-        restart: whether and when it is started again, in Compose's words.
-        checked: whether there is a port, a path or a health check by which to see that it works.
-        job: whether it runs to its end: another service waits for that (`service_completed_successfully`), or
-            `deploy.mode` says so.
-        jobs: the services for whose end this one waits.
-        follows: the services with which it is started again (`restart: true`, or a shared namespace).
-        optional: the services that it does without when they fail (`depends_on` with `required: false`).
-        replicas: how many containers it has.
-        exposed: the first TCP port of `expose`, at which other services reach it.
-        pre_stop: whether it has commands to run in its container before that is stopped.
-        binds: folders and files of this machine by where they are in its container.
-        kind: what it is for: a web server, a worker without a port, a job that runs to its end, or a database or cache.
-    """
+    """One entry of `services`."""
 
     name: str
     image: str | None
@@ -92,20 +71,24 @@ class Service(msgspec.Struct, frozen=True):
     environment: dict[str, str]
     ports: tuple[Port, ...]
     depends_on: tuple[str, ...]
-    restart: str
-    checked: bool
+    restart: str  # whether and when it is started again, in Compose's words
+    checked: bool  # whether there is a port, a path or a health check by which to see that it works
     job: bool
+    """Whether it runs to its end: a service waits for that (`service_completed_successfully`), or by `deploy.mode`."""
     health: str | None
     embedded: Embedded | None
     aws: XAws | None
-    jobs: tuple[str, ...] = ()
+    jobs: tuple[str, ...] = ()  # the services for whose end this one waits
     follows: tuple[str, ...] = ()
+    """The services with which it is started again (`restart: true`, or a shared namespace)."""
     optional: tuple[str, ...] = ()
-    replicas: int = 1
-    exposed: int | None = None
-    pre_stop: bool = False
-    binds: dict[str, str] = {}
+    """The services that it does without when they fail (`depends_on` with `required: false`)."""
+    replicas: int = 1  # how many containers it has
+    exposed: int | None = None  # the first TCP port of `expose`, at which other services reach it
+    pre_stop: bool = False  # whether it has commands to run in its container before that is stopped
+    binds: dict[str, str] = {}  # folders and files of this machine by where they are in its container
     kind: Kind = "worker"
+    """What it is for: a web server, a worker without a port, a job that runs to its end, or a database or cache."""
 
     @property
     def main_port(self) -> Port | None:
@@ -157,21 +140,13 @@ class Service(msgspec.Struct, frozen=True):
 
 
 class Stack(msgspec.Struct, frozen=True):
-    """The services of one checkout.
+    """The services of one checkout."""
 
-    Args:
-        name: prefix of everything the stack makes on this machine.
-        root: the checkout.
-        services: by name, in the order in which they start.
-        file: what messages call the Compose files.
-        test: the words of the command that tests it.
-    """
-
-    name: str
+    name: str  # prefix of everything the stack makes on this machine
     root: Path
-    services: dict[str, Service]
-    file: str = "docker-compose.yml"
-    test: tuple[str, ...] = ()
+    services: dict[str, Service]  # by name, in the order in which they start
+    file: str = "docker-compose.yml"  # what messages call the Compose files
+    test: tuple[str, ...] = ()  # the words of the command that tests it
 
     def service(self, name: str) -> Service:
         """Return the service of that name.

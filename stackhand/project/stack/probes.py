@@ -14,34 +14,22 @@ NOTHING = "nothing is probed from outside: no service has x-aws.paths and a heal
 
 
 class Question(msgspec.Struct, frozen=True):
-    """One path that is asked through the load balancer.
+    """One path that is asked through the load balancer."""
 
-    Args:
-        service: that has to answer.
-        path: asked for.
-        commit: whether its JSON has to have the `commit` that was released; otherwise it only has to answer 200.
-    """
-
-    service: str
-    path: str
+    service: str  # that has to answer
+    path: str  # asked for
     commit: bool = False
+    """Whether its JSON has to have the `commit` that was released; otherwise it only has to answer 200."""
 
 
 @dataclass(frozen=True)
 class Web:
-    """What decides which paths of a service are asked.
+    """What decides which paths of a service are asked."""
 
-    Args:
-        paths: that the load balancer sends to it.
-        health: its `x-health`.
-        probe: its `x-aws.probe`.
-        host: the host names for which requests reach it; any, where there are none.
-    """
-
-    paths: Sequence[str]
-    health: str | None
-    probe: Probe | bool = True
-    host: Sequence[str] = ()
+    paths: Sequence[str]  # that the load balancer sends to it
+    health: str | None  # its `x-health`
+    probe: Probe | bool = True  # its `x-aws.probe`
+    host: Sequence[str] = ()  # the host names for which requests reach it; any, where there are none
 
 
 class ProbeReport(msgspec.Struct, frozen=True):

@@ -26,33 +26,24 @@ class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`x-aws.probe`: what a release is asked through the load balancer, once it is rolled out.
+    """`x-aws.probe`: what a release is asked through the load balancer, once it is rolled out."""
 
-    Args:
-        path: that has to answer 200; without it, `x-health`.
-        version: a path whose JSON has the `commit` that was released; without it, that is not asked.
-    """
-
-    path: str | None = None
-    version: str | None = None
+    path: str | None = None  # that has to answer 200; without it, `x-health`
+    version: str | None = None  # a path whose JSON has the `commit` that was released; without it, that is not asked
 
 
 class Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`x-aws.release` of a job, whose own command runs once before each rollout; mostly, it migrates a database.
 
     A question is asked by a command of its own, and never by flags of ours: a tool that does not know them migrates.
-
-    Args:
-        plan: shows what is pending, and changes nothing.
-        status: shows what is applied and what is not, and changes nothing.
-        list: prints the migrations that the code has, as JSON, and needs no database (docs/architecture.md).
-        timeout: seconds the command may take in a deploy; two hours without it.
     """
 
-    plan: str | None = None
-    status: str | None = None
+    plan: str | None = None  # shows what is pending, and changes nothing
+    status: str | None = None  # shows what is applied and what is not, and changes nothing
     list: str | None = None
+    """Prints the migrations that the code has, as JSON, and needs no database (docs/architecture.md)."""
     timeout: Annotated[int, msgspec.Meta(gt=0)] | None = None
+    """Seconds the command may take in a deploy; two hours without it."""
 
 
 class ReleaseCommand(Release, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,48 +53,34 @@ class ReleaseCommand(Release, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Fargate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`x-aws` of a web server or worker, an ECS service on Fargate: sizes in CPU units and MiB.
+    """`x-aws` of a web server or worker, an ECS service on Fargate: sizes in CPU units and MiB."""
 
-    Args:
-        port: that its container listens at; None for a worker.
-        host: the host names for which requests reach its paths; any, where there are none.
-        probe: what a release is asked from outside; false for nothing.
-        release: the command that runs once before each rollout.
-        hardened: whether its root file system is read-only and it has no capabilities where Compose's keys do not say.
-        ca: the path, in the image, of the certificates by which a database at RDS is verified.
-        protocol: in which other services speak to it; without one, http where it has `x-health`, else tcp.
-        timeout: seconds that a request of another service may take, or that a connection of TCP may idle; None for no
-            limit, or an hour.
-    """
-
-    port: int | None = None
+    port: int | None = None  # that its container listens at; None for a worker
     cpu: int = 256
     memory: int = 512
     scale: Scale = Scale()
     paths: list[str] = []
-    host: list[str] = []
+    host: list[str] = []  # the host names for which requests reach its paths; any, where there are none
     needs: list[str] = []
-    release: ReleaseCommand | str | None = None
-    ca: str | None = None
-    probe: Probe | bool = True
+    release: ReleaseCommand | str | None = None  # the command that runs once before each rollout
+    ca: str | None = None  # the path, in the image, of the certificates by which a database at RDS is verified
+    probe: Probe | bool = True  # what a release is asked from outside; false for nothing
     hardened: bool = True
+    """Whether its root file system is read-only and it has no capabilities where Compose's keys do not say."""
     protocol: Literal["http", "http2", "grpc", "tcp"] | None = None
+    """In which other services speak to it; without one, http where it has `x-health`, else tcp."""
     timeout: Annotated[int, msgspec.Meta(gt=0, le=2147483647)] | None = None
+    """Seconds that another service's request may take, or a connection of TCP may idle; None: no limit, or an hour."""
     kind: Literal["web", "worker"] = "web"
 
 
 class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`x-aws` of a service that runs to its end: a task, and no ECS service.
-
-    Args:
-        release: how it runs before the services that wait for it; None where none does.
-        schedule: when it runs by itself, as an expression of EventBridge Scheduler.
-        timezone: of that expression.
-    """
+    """`x-aws` of a service that runs to its end: a task, and no ECS service."""
 
     release: Release | Literal[True] | None = None
-    schedule: str | None = None
-    timezone: str = "UTC"
+    """How it runs before the services that wait for it; None where none does."""
+    schedule: str | None = None  # when it runs by itself, as an expression of EventBridge Scheduler
+    timezone: str = "UTC"  # of that expression
     cpu: int = 256
     memory: int = 512
     needs: list[str] = []
@@ -117,17 +94,11 @@ SERVERLESS = "serverless"
 
 
 class Capacity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How small and large a database of class serverless becomes, in Aurora's units (ACU, 2 GiB of memory each).
+    """How small and large a database of class serverless becomes, in Aurora's units (ACU, 2 GiB of memory each)."""
 
-    Args:
-        min: 0 pauses it while nobody is connected.
-        max: the most.
-        pause: seconds without a connection until it pauses.
-    """
-
-    min: float = 0
+    min: float = 0  # 0 pauses it while nobody is connected
     max: float = 4
-    pause: int = 300
+    pause: int = 300  # seconds without a connection until it pauses
 
 
 class Managed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"instance_class": "class"}):
@@ -146,11 +117,6 @@ class Managed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"
 
 
 XAws = Fargate | Job | Managed
-
-
-def managed(entry: dict[str, Any], at: str) -> Managed:
-    """Return the `x-aws` of a managed service."""
-    return convert(entry, Managed, at)
 
 
 def job(entry: dict[str, Any], at: str) -> Job:

@@ -20,33 +20,23 @@ ASKED_SAYS = "a path without blanks, * or #"
 
 
 class Embedded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`x-embedded`: how a service runs with no container engine.
-
-    Args:
-        engine: one of the servers that Stackhand installs; or else `command`.
-        command: the program to run, from the checkout; `$$PORT` in it becomes the port to listen on.
-        environment: variables that replace or complete those of `environment`.
-        ready: a path that answers 200 once the service may be used; without it, `x-health` is asked.
-        template: the configuration of an nginx, with `${VARIABLE}` filled in from `environment`.
-        working_dir: the folder that `command` runs in, relative to the project; the project itself without it.
-    """
+    """`x-embedded`: how a service runs with no container engine."""
 
     engine: Literal["postgres", "redis", "nginx"] | None = None
+    """One of the servers that Stackhand installs; or else `command`."""
     command: str | list[str] | None = None
-    environment: dict[str, str | int | float | bool] = {}
-    ready: str | None = None
-    template: str | None = None
+    """The program to run, from the checkout; `$$PORT` in it becomes the port to listen on."""
+    environment: dict[str, str | int | float | bool] = {}  # variables that replace or complete those of `environment`
+    ready: str | None = None  # a path that answers 200 once the service may be used; without it, `x-health` is asked
+    template: str | None = None  # the configuration of an nginx, with `${VARIABLE}` filled in from `environment`
     working_dir: str | None = None
+    """The folder that `command` runs in, relative to the project; the project itself without it."""
 
 
 class Stackhand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`x-stackhand` beside `services`: what concerns the project and none of its services.
+    """`x-stackhand` beside `services`: what concerns the project and none of its services."""
 
-    Args:
-        test: the command that `./inv test` runs, split as a shell would, or its words.
-    """
-
-    test: str | list[str] | None = None
+    test: str | list[str] | None = None  # the command that `./inv test` runs, split as a shell would, or its words
 
     @property
     def test_command(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stackhand.aws.waiting import Notify
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.containers import api, docker
+from stackhand.containers import docker, endpoint
 from stackhand.containers.images import build_failed, certificates, steps, stream
 from stackhand.infrastructure import signing_key
 from stackhand.infrastructure.services import compose
@@ -120,10 +120,10 @@ def _logged_in(environment: Environment, registry: str) -> Iterator[str]:
     if not given:
         raise Failure("ECR gave no password for its registry.", next="repeat the command")
     token = given[0]["authorizationToken"]
-    context = api.configuration().get("currentContext")
+    context = endpoint.configuration().get("currentContext")
     settings = {"auths": {registry: {"auth": token}}, **({"currentContext": context} if context else {})}
     with tempfile.TemporaryDirectory(prefix="stackhand-") as folder:
-        theirs = api.folder()
+        theirs = endpoint.folder()
         for each in ("contexts", "cli-plugins"):
             if theirs and (theirs / each).exists():
                 (Path(folder) / each).symlink_to(theirs / each)

@@ -25,7 +25,7 @@ import msgspec
 
 from stackhand.cli.failure import Failure
 from stackhand.containers import docker
-from stackhand.project import inherited, private
+from stackhand.project import inherited, ownership
 from stackhand.system.roots import PROJECT
 
 Component = dict[str, str]
@@ -125,7 +125,7 @@ def _listed(image: str, given_up: threading.Event) -> Listed:
 
 def recall(layers: str, reader: Path) -> Listed | None:
     """Return the packages of an image; None where nobody has listed one of these layers with this very reader."""
-    if not layers or not private.is_closed(FOLDER):
+    if not layers or not ownership.is_closed(FOLDER):
         return None
     path = _file(layers, reader)
     with suppress(OSError, msgspec.MsgspecError):
@@ -141,8 +141,8 @@ def keep(layers: str, reader: Path, packages: Listed) -> None:
         return
     with suppress(OSError):
         FOLDER.mkdir(parents=True, exist_ok=True)
-        if private.is_closed(FOLDER):
-            private.write(_file(layers, reader), msgspec.json.encode(packages).decode())
+        if ownership.is_closed(FOLDER):
+            ownership.write(_file(layers, reader), msgspec.json.encode(packages).decode())
             _forget_oldest()
 
 

@@ -1,32 +1,40 @@
-"""The way into the containers of a stack: commands, clients and shells."""
+"""The containers of a stack: what runs, answers, logs and keeps; and the way in, for commands, clients and shells."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import msgspec
 
+from stackhand.cli import loglines
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.containers import docker
-from stackhand.local.engines import login
-from stackhand.local.engines.compose import containers, superuser
-from stackhand.local.engines.compose.existing import ExistingContainers
-from stackhand.local.engines.engine import CONNECT_WITHIN
+from stackhand.cli.loglines import Line
+from stackhand.containers import docker, endpoint, listing
+from stackhand.containers.endpoint import Unavailable
+from stackhand.containers.listing import Container
+from stackhand.local.engines import health, login
+from stackhand.local.engines.compose import containers, status, superuser, volumes
+from stackhand.local.engines.engine import CONNECT_WITHIN, Engine
 from stackhand.local.engines.login import SUPERUSER, Login, own_settings, wanted
+from stackhand.local.engines.status import ServiceStatus, StoredData
 from stackhand.project import inherited
+from stackhand.project.memory import HealthQuestion, Served
 from stackhand.project.stack.model import Service, Stack
 from stackhand.project.state import State
-from stackhand.system import program
+from stackhand.system import program, waiting
 
 TAIL = 5
 READ = 'for file; do cat "$file" && printf "\\0" || exit 1; done'
+ONE_OFF = ("docker", "compose", "--progress", "quiet", "run", "--rm", "--no-deps", "-T")
+"""Runs the command of a service, or another one, in a container that is removed at its end."""
 
 
-class ContainerAccess(ExistingContainers):
-    """Runs programs in a checkout's containers; see `Engine` for the surface."""
+class ContainerAccess(Engine):
+    """One checkout's containers, by the labels that Compose gave them; see `Engine` for the surface."""
 
     def __init__(self, state: State, stack: Stack | None = None) -> None:
         super().__init__(state, stack)
@@ -35,6 +43,143 @@ class ContainerAccess(ExistingContainers):
     @abstractmethod
     def environment(self) -> dict[str, str]:
         """Return what Compose needs to know beyond `.env`."""
+
+    def compose_environment(self) -> dict[str, str]:
+        """Return the environment for a command of Compose."""
+        return inherited.environment("compose") | self.environment()
+
+    @property
+    def project(self) -> str:
+        """The name of the Compose project: the stack's, or that of the containers and volumes made last."""
+        return self._stack.name if self._stack else volumes.project(self.state)
+
+    @property
+    def answer_within(self) -> float:
+        """Seconds for all that `status` asks: more where a network is in between."""
+        return docker.REMOTE_WITHIN if endpoint.is_remote(endpoint.address()) else super().answer_within
+
+    def replicas(self) -> dict[str, list[Container]]:
+        """Return the containers of this stack by service.
+
+        Raises:
+            Failure: the container engine cannot be asked; why is told.
+        """
+        return listing.containers(self.project) if self.project else {}
+
+    def containers(self) -> dict[str, Container]:
+        """Return a container of each service, that which is best off; raises as `replicas` does."""
+        return {name: containers.best(replicas) for name, replicas in self.replicas().items()}
+
+    def status(self) -> list[ServiceStatus]:
+        """Return how each container is, and what the service in it answers at its published port."""
+        containers, known = self.replicas(), self.state.read().served
+        served = {name: known.get(name, Served()) for name in self.started()}
+        calls = {name: partial(status.of, name, containers.get(name, ()), each) for name, each in served.items()}
+        answers = waiting.gather(calls, health.ALL_WITHIN)
+        late = {
+            name: status.late(name, containers.get(name, ()), each)
+            for name, each in served.items()
+            if name not in answers
+        }
+        return list((late | answers).values())
+
+    def runs(self) -> bool:
+        """Whether there is any container of this stack, running or not."""
+        return bool(self.project and listing.listed(self.project))
+
+    def still_running(self) -> bool:
+        """Whether there is any container where it was made; see `Engine.still_running`.
+
+        The docker command may ask another engine by now, and what does not answer may run all the same: only a socket
+        of this machine at which no process listens says that nothing runs.
+        """
+        where = volumes.awaited(self.state)
+        if where == endpoint.address():
+            where = ""  # asked as the settings say, with the certificates of a context
+        try:
+            return bool(self.project and listing.listed(self.project, where))
+        except Unavailable as error:
+            if error.stopped and (not where or error.address == where):
+                return False
+            raise
+
+    def elsewhere(self) -> str:
+        """Return a sentence on containers and volumes of another container engine; see `Engine.elsewhere`."""
+        where, here = self.state.read().compose.host, endpoint.address()
+        if where in {"", here}:
+            return ""
+        if not self.is_unattended() and (self.runs() or self.volumes()):  # one engine may have two addresses
+            return ""
+        return f"the containers and volumes of {self.project} were created on {where}, but docker now uses {here}"
+
+    def is_unattended(self) -> bool:
+        """Whether no container engine is in force any more, and another one had the containers."""
+        here = endpoint.address()
+        return self.state.read().compose.host not in {"", here} and endpoint.is_vacant(here)
+
+    def give_up_elsewhere(self) -> bool:
+        """Let an engine go that does not answer; see `Engine.give_up_elsewhere`."""
+        try:
+            self.still_running()
+        except Unavailable:
+            with self.state.edit() as memory:
+                memory.compose = msgspec.structs.replace(memory.compose, given_up=True)
+            return True
+        return False
+
+    def own_ports(self) -> set[int]:
+        """Return the ports that the running containers publish."""
+        return set().union(*self.listeners().values())
+
+    def listeners(self) -> dict[str, set[int]]:
+        """Return the ports that the containers publish, by service."""
+        return {
+            name: {port for each in replicas for port in containers.published(each)}
+            for name, replicas in self.replicas().items()
+        }
+
+    def holder(self, port: int) -> str:
+        """Return in words who holds a port: a container, by name, or a process."""
+        return listing.publisher(port) or super().holder(port)
+
+    def question(self, name: str) -> HealthQuestion:
+        """Return how a service that was started last is asked for its health."""
+        served = self.state.read().served.get(name, Served())
+        return status.bound(served, self.containers().get(name) if served.target else None).question
+
+    def lines(self, name: str, count: int) -> list[Line]:
+        """Return the last lines of the logs of a service's containers, with the times the engine noted."""
+        replicas = self.replicas().get(name, [])
+        return loglines.merged([containers.log(containers.name_of(each), name, count) for each in replicas])[-count:]
+
+    def follow(self, names: Sequence[str]) -> Iterator[Line]:
+        """Yield what the containers say from now on, until interrupted."""
+        running = self.replicas()
+        return containers.follow({containers.name_of(each): name for name in names for each in running.get(name, ())})
+
+    def volumes(self) -> list[str]:
+        """Return the names of this stack's volumes; raises as `containers` does."""
+        if not self.project:  # nothing was started yet, or `down` has removed it all
+            return []
+        label = f"label={containers.PROJECT}={self.project}"
+        return docker.run("volume", "ls", "--quiet", "--filter", label).stdout.split()
+
+    def data(self) -> list[StoredData]:
+        """Return the volumes of this stack."""
+        return volumes.described(self.volumes())
+
+    def used(self) -> bool:
+        """Whether containers and volumes of this checkout were made here."""
+        return volumes.remembered(self.state)
+
+    def config(self, *flags: str) -> str:
+        """Return what Compose makes of its file.
+
+        Raises:
+            Failure: it does not accept the file; why is told.
+        """
+        args = ("compose", "config", *flags)
+        return docker.run(*args, environment=self.compose_environment(), folder=self.state.root).stdout
 
     def execute(self, service: Service, *flags: str, interactive: bool = False) -> list[str]:
         """Return the beginning of a command that runs in a service's container; see `Engine.execute`."""
@@ -107,15 +252,13 @@ class ContainerAccess(ExistingContainers):
         """Run a command in a service's container, and return what it said; that of a job has ended, so in a new one."""
         if not service.job:
             return program.run([*self.execute(service), *args], environment=inherited.environment("docker"))
-        one_off = ["docker", "compose", "--progress", "quiet", "run", "--rm", "--no-deps", "-T", service.name]
-        environment = docker.compose_environment() | self.environment()
-        return program.run([*one_off, *args], environment=environment, folder=self.state.root)
+        one_off = [*ONE_OFF, service.name, *args]
+        return program.run(one_off, environment=self.compose_environment(), folder=self.state.root)
 
     def run_job(self, service: Service, line: Callable[[str], None]) -> int:
         """Run a job in a container of its own, which is removed at its end."""
-        args = ["docker", "compose", "--progress", "quiet", "run", "--rm", "--no-deps", "-T", service.name]
-        environment = docker.compose_environment() | self.environment()
-        return program.follow(args, line, environment=environment, folder=self.state.root)
+        one_off = [*ONE_OFF, service.name]
+        return program.follow(one_off, line, environment=self.compose_environment(), folder=self.state.root)
 
     def shell(self, service: Service) -> tuple[list[str], dict[str, str], str]:
         """Return a shell in the service's container."""

@@ -1,4 +1,4 @@
-"""One container: how it is, when it became healthy, and why it did not."""
+"""One container: its state, its ports, when it became healthy and why it did not, and its log."""
 
 from __future__ import annotations
 
@@ -7,28 +7,26 @@ import re
 import selectors
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
 from msgspec import structs
 
 from stackhand.cli import loglines
+from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import Line
 from stackhand.containers import docker
 from stackhand.containers.listing import Container
-from stackhand.local.engines import health, status
-from stackhand.local.engines.compose import inside
-from stackhand.project import inherited
-from stackhand.project.memory import HealthQuestion
+from stackhand.project import inherited, settings
 from stackhand.project.stack.model import Port, Service
 
-INIT = "docker-init"
-SAME_START = 5.0
-"""Seconds between the start of a container and that of its process, by the clocks of the engine and of this kernel."""
 OUT_OF_MEMORY = 137
+PROJECT = "com.docker.compose.project"
+FOLDER = f"{PROJECT}.working_dir"
+CRASHES = 2
+"""How often a container may end while it starts until it is given up, for its restart policy would go on for long."""
 REMOVED = re.compile(rf"{docker.NOT_THERE.pattern}|marked for removal", re.IGNORECASE)
 """What `docker logs --follow` says when its container went away."""
 
@@ -36,6 +34,11 @@ REMOVED = re.compile(rf"{docker.NOT_THERE.pattern}|marked for removal", re.IGNOR
 def name_of(container: Container) -> str:
     """Return the name people call it by."""
     return str(container["Name"]).lstrip("/")
+
+
+def config_hash(container: Container) -> str:
+    """Return the digest of what Compose made it from."""
+    return str(container["Config"]["Labels"].get("com.docker.compose.config-hash"))
 
 
 def exited(container: Container) -> bool:
@@ -47,6 +50,23 @@ def healthy(container: Container) -> bool:
     """Whether it runs and its health check, where it has one, passes."""
     state = container["State"]
     return bool(state["Status"] == "running" and state.get("Health", {"Status": "healthy"})["Status"] == "healthy")
+
+
+def require_own(existing: Iterable[Container], root: Path) -> None:
+    """Refuse to touch the containers of another checkout, which a copy of it has the name of.
+
+    Raises:
+        Failure: they were started in another folder, which is still there.
+    """
+    for container in existing:
+        labels = container["Config"]["Labels"]
+        folder = Path(labels.get(FOLDER) or root)
+        if folder.exists() and not folder.samefile(root):
+            raise Failure(
+                f"The containers of {labels.get(PROJECT)} belong to the checkout {folder}.",
+                next=f"work there; or write {settings.own_name(root)} into .env here: that makes it a stack of its own",
+                code=ExitCode.PREFLIGHT,
+            )
 
 
 def worst(replicas: Sequence[Container]) -> Container:
@@ -67,43 +87,6 @@ def _rank(container: Container) -> int:
     )
 
 
-def answer(container: Container, question: HealthQuestion) -> health.Answer:
-    """Return what the service in a running container answers: at its port, else by the container's own health check.
-
-    Where there is neither, all that is known is that it runs.
-    """
-    check = container["State"].get("Health")
-    if question.kind == "inside":
-        return inside.ask(container, question)
-    if question.kind != "process" or check is None:
-        return health.ask(question)
-    return health.Answer(check["Status"] == "healthy", f"{summary(container)} (its health check)")
-
-
-def halted(container: Container) -> str:
-    """Return in words why a container that runs does nothing, as far as can be seen from here; nothing else."""
-    state = container["State"]
-    if state["Status"] == "paused":
-        return f"paused; docker unpause {name_of(container)} resumes it"
-    try:
-        first = psutil.Process(state["Pid"])
-        if abs(first.create_time() - (since(container) or 0.0)) > SAME_START:
-            return ""  # a process of another machine's: that of Docker Desktop, or behind a context
-        return status.halted(next(iter(_children(first)), first.pid) if first.name() == INIT else first.pid)
-    except (psutil.Error, ValueError):
-        return ""
-
-
-def _children(process: psutil.Process) -> list[int]:
-    """Return what a process has started; psutil looks through all processes for that, for each service."""
-    try:
-        return [
-            int(each) for each in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text("ascii").split()
-        ]
-    except OSError:
-        return [each.pid for each in process.children()]
-
-
 def published(container: Container) -> list[int]:
     """Return the ports of this machine at which it is reached now."""
     by_port = container["NetworkSettings"]["Ports"] or {}
@@ -112,21 +95,19 @@ def published(container: Container) -> list[int]:
 
 def bound(service: Service, container: Container) -> Service:
     """Return a service with the ports that the engine has chosen for it in place of those that it left to it."""
-    return structs.replace(service, ports=tuple(_bound(port, container) for port in service.ports))
-
-
-def _bound(port: Port, container: Container) -> Port:
-    if port.published is not None:
-        return port
-    return structs.replace(port, published=chosen(f"{port.target}/{port.protocol}", container))
+    ports = (
+        structs.replace(each, published=chosen(f"{each.target}/{each.protocol}", container))
+        if each.published is None
+        else each
+        for each in service.ports
+    )
+    return structs.replace(service, ports=tuple(ports))
 
 
 def chosen(target: str, container: Container) -> int | None:
-    """Return the port of this machine that the engine has chosen; on IPv6 it may have another number than this one.
+    """Return the port of this machine that the engine has chosen for a container's, such as 80/tcp.
 
-    Args:
-        target: the container's port and its protocol, such as 80/tcp.
-        container: what `docker container inspect` says.
+    On IPv6 it may have another number than this one.
     """
     bindings = (container["NetworkSettings"]["Ports"] or {}).get(target) or []
     binding = min(bindings, key=lambda each: ":" in each["HostIp"], default=None)
@@ -195,11 +176,7 @@ def links(replicas: Sequence[Container]) -> list[Port]:
 
 
 def follow(names: Mapping[str, str]) -> Iterator[Line]:
-    """Yield what containers say from now on, until interrupted.
-
-    Args:
-        names: the services by their containers' names.
-    """
+    """Yield what containers say from now on, until interrupted; `names` has their services by their names."""
     # By the current time, not --tail 0: docker takes a moment to attach, and what is said meanwhile would be lost.
     args = ["logs", "--follow", "--since", datetime.now(UTC).isoformat()]
     lines = _lines_of(

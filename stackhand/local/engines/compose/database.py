@@ -51,12 +51,9 @@ has copied here, and those have a label, or databases and files of a user.
 
 
 class ComposeDatabase:
-    """The database of a stack in containers, to be brought in line with the settings.
+    """A database of a stack in containers, to be brought in line with the settings.
 
-    Args:
-        engine: the stack.
-        service: its entry in the Compose file.
-        key: of what is remembered of it; nothing where it is the only one.
+    The key is that of what is remembered of it; the only one has none.
     """
 
     def __init__(self, engine: Compose, service: Service, key: str = "") -> None:
@@ -109,71 +106,72 @@ class ComposeDatabase:
         Raises:
             Failure: PostgreSQL does not start, or the volume knows no role that we know.
         """
-        service = self._service
         if not self.must_reconcile():
             return []
-        volume, notes = self._volume(service), []
-        if self._remove_half_made(service, volume):
-            notes.append(f"{service.name} was interrupted while it first created its data folder; it is created again")
+        volume, notes = self._volume(), []
+        if self._remove_half_made(volume):
+            notes.append(
+                f"{self._service.name} was interrupted while it first created its data folder; it is created again"
+            )
         new = volume is not None and volume not in self._engine.volumes()
-        progress(f"starting {service.name} to {'make' if new else 'compare'} its role and password")
+        progress(f"starting {self._service.name} to {'make' if new else 'compare'} its role and password")
         self.start()
         with self._engine.state.edit() as memory:
             self._volume_of(memory).volume = volume
-        return [*notes, *self._follow(service, new=new)]
+        return [*notes, *self._follow(new=new)]
 
-    def _follow(self, service: Service, *, new: bool) -> list[str]:
+    def _follow(self, *, new: bool) -> list[str]:
         """Make role, password and database those of the settings, and the role no more than their owner."""
-        user, _, database = login.wanted(service)
-        facts = self._facts(service)
+        user, _, database = login.wanted(self._service)
+        facts = self._facts()
         role, done = facts.superuser, []
-        if self._refused(service) == login.NOT_LET_IN and self._sql(service, role, RULES) == "0":
-            self._let_in(service, role)
+        if self._refused() == login.NOT_LET_IN and self._sql(role, RULES) == "0":
+            self._let_in(role)
             done.append("the first start was interrupted before it let the network in; it does now")
         able = facts.version >= superuser.FIRST
         if able:
-            role, failed = superuser.separate(service, facts, partial(self._sql, service))
+            role, failed = superuser.separate(self._service, facts, self._sql)
             done += failed
         # Where it is still the role of the settings, and need not be, the next `up` tries again.
         with self._engine.state.edit() as memory:
             self._volume_of(memory).superuser = role if able and user != superuser.KEPT else None
 
         def query(statement: str, *, where: str = "postgres") -> list[list[str]]:
-            return [[row] for row in self._sql(service, role, statement, where).splitlines()]
+            return [[row] for row in self._sql(role, statement, where).splitlines()]
 
         told = []
         if role != facts.superuser:
-            told.append(login.demoted(service))
-        if why := self._refused(service):
+            told.append(login.demoted(self._service))
+        if why := self._refused():
             rights = login.OF_AN_OWNER if able and role != user else login.OF_THE_IMAGE
-            told += login.follow(service, why, rights, query)
+            told += login.follow(self._service, why, rights, query)
         if able:
-            told += login.own(service, partial(query, where=database))
-        own = [f"{service.name}: {each}" for each in done]
+            told += login.own(self._service, partial(query, where=database))
+        own = [f"{self._service.name}: {each}" for each in done]
         return [*own, *([] if new else told)]
 
     def start(self) -> None:
         """Start the server alone, and wait until it can be used."""
         self._engine.compose("up", "--detach", "--no-deps", self._service.name)
-        self._await(self._service)
+        self._await()
 
-    def _await(self, service: Service) -> None:
+    def _await(self) -> None:
         """Wait for the server itself; whether it lets anybody in is another question."""
         deadline = time.monotonic() + HEALTHY_WITHIN
         while True:
-            container = self._engine.containers().get(service.name)
+            container = self._engine.containers().get(self._service.name)
             if container and containers.healthy(container):
                 return
-            if container and (containers.exited(container) or container["RestartCount"] >= gate.CRASHES):
+            if container and (containers.exited(container) or container["RestartCount"] >= containers.CRASHES):
                 what = f"stopped while it started: {containers.summary(container)}"
-                raise failures.failure(service.name, container, what)
+                raise failures.failure(self._service.name, container, what)
             if time.monotonic() > deadline:
                 if container is None:
-                    raise Failure(f"{service.name} has no container.", next="./inv up", code=ExitCode.UNHEALTHY)
-                raise failures.failure(service.name, container, "did not become healthy in time")
+                    raise Failure(f"{self._service.name} has no container.", next="./inv up", code=ExitCode.UNHEALTHY)
+                raise failures.failure(self._service.name, container, "did not become healthy in time")
             time.sleep(gate.POLL)
 
-    def _refused(self, service: Service) -> str | None:
+    def _refused(self) -> str | None:
         """Return why the settings do not log in, as the stack's services would; see `login.refused`.
 
         Without a port of this machine psql asks in the container, at its address on the network: at 127.0.0.1 the image
@@ -182,20 +180,20 @@ class ComposeDatabase:
         Raises:
             Failure: psql met something else, or what answers at the port is not the stack's server.
         """
-        if service.port is not None:
+        if self._service.port is not None:
             try:
-                return login.refused(service, any_version=True)
+                return login.refused(self._service, any_version=True)
             except ConnectionError as error:
-                what, seen = f"{service.name} stopped answering right after its start.", [str(error)]
+                what, seen = f"{self._service.name} stopped answering right after its start.", [str(error)]
                 raise Failure(
-                    what, evidence=seen, next=f"./inv logs {service.name}", code=ExitCode.UNHEALTHY
+                    what, evidence=seen, next=f"./inv logs {self._service.name}", code=ExitCode.UNHEALTHY
                 ) from error
-        user, password, database = login.wanted(service)
-        networks = self._engine.containers()[service.name]["NetworkSettings"]["Networks"].values()
+        user, password, database = login.wanted(self._service)
+        networks = self._engine.containers()[self._service.name]["NetworkSettings"]["Networks"].values()
         address = next((each["IPAddress"] for each in networks if each["IPAddress"]), "127.0.0.1")
         settings = ("--env", "PGPASSWORD", "--env", "PGCONNECT_TIMEOUT=5")
         asked = ["psql", "-XqAt", "-h", address, "-U", user, "-d", database, "-c", "SELECT 1"]
-        args = [*self._engine.execute(service, *settings), *asked]
+        args = [*self._engine.execute(self._service, *settings), *asked]
         done = program.run(args, environment=inherited.environment("docker", PGPASSWORD=password))
         if done.returncode == 0:
             return None
@@ -204,65 +202,61 @@ class ComposeDatabase:
                 return code
         raise docker.error_of(("exec", "psql"), done.returncode, done.stderr)
 
-    def _let_in(self, service: Service, superuser: str) -> None:
+    def _let_in(self, superuser: str) -> None:
         """Write the rule that the image writes last into a new volume, and have it read."""
         append = f'echo "{RULE}" >>"$PGDATA/pg_hba.conf"'
-        docker.run(*self._engine.execute(service)[1:], "sh", "-c", append)
-        self._sql(service, superuser, "SELECT pg_reload_conf()")
+        docker.run(*self._engine.execute(self._service)[1:], "sh", "-c", append)
+        self._sql(superuser, "SELECT pg_reload_conf()")
         deadline = time.monotonic() + 5.0
-        while self._refused(service) == login.NOT_LET_IN and time.monotonic() < deadline:
+        while self._refused() == login.NOT_LET_IN and time.monotonic() < deadline:
             time.sleep(gate.POLL)
 
-    def _remove_half_made(self, service: Service, volume: str | None) -> bool:
+    def _remove_half_made(self, volume: str | None) -> bool:
         """Remove its volume when no server has ever run on it, which its own files show; return whether it did."""
         if volume is None or volume not in self._engine.volumes():
             return False
-        image = images.image_of(service, self._engine.stack)
+        image = images.image_of(self._service, self._engine.stack)
         look = ["--rm", "--volume", f"{volume}:/data:ro", "--user", "0", "--entrypoint", "sh", image]
         if docker.run("run", *look, "-c", NEVER_SERVED, "sh", "/data").stdout.strip() != "never":
             return False
-        if container := self._engine.containers().get(service.name):
+        if container := self._engine.containers().get(self._service.name):
             docker.run("rm", "--force", container["Id"])
         docker.run("volume", "rm", volume)
         return True
 
-    def _volume(self, service: Service) -> str | None:
+    def _volume(self) -> str | None:
         """Return the volume that the service has its data folder in, and nothing else; None when that is not sure."""
-        environment = docker.compose_environment() | self._engine.environment()
-        root = self._engine.state.root
-        result = docker.run("compose", "config", "--format", "json", environment=environment, folder=root)
-        document = json.loads(result.stdout)
-        name = images.image_of(service, self._engine.stack)
+        document = json.loads(self._engine.config("--format", "json"))
+        name = images.image_of(self._service, self._engine.stack)
         image = json.loads(docker.run("image", "inspect", "--format", "{{json .Config.Env}}", name).stdout) or []
-        own = [f"{key}={value}" for key, value in service.environment.items()]
-        return volumes.own_volume(document, service.name, volumes.folder_of_postgres([*image, *own]))
+        own = [f"{key}={value}" for key, value in self._service.environment.items()]
+        return volumes.own_volume(document, self._service.name, volumes.folder_of_postgres([*image, *own]))
 
-    def _facts(self, service: Service) -> superuser.Facts:
+    def _facts(self) -> superuser.Facts:
         """Ask the server of itself, as a role that the volume knows: the socket asks for no password."""
         remembered = self._volume_of(self._engine.state.read()).superuser
-        candidates = [name for name in (login.wanted(service)[0], remembered, "postgres", "stackhand") if name]
+        candidates = [name for name in (login.wanted(self._service)[0], remembered, "postgres", "stackhand") if name]
         for name in candidates:
-            asked = self._psql(service, name, superuser.FACTS, settings=login.UNMOVED)  # it may be no superuser
+            asked = self._psql(name, superuser.FACTS, settings=login.UNMOVED)  # it may be no superuser
             if asked.returncode == 0:
                 return msgspec.json.decode(asked.stdout, type=superuser.Facts)
         raise Failure(
-            f"The volume of {service.name} has none of the roles {', '.join(candidates)}.",
+            f"The volume of {self._service.name} has none of the roles {', '.join(candidates)}.",
             evidence=asked.stderr.splitlines()[-2:],
             next="set POSTGRES_USER in .env to the role that the volume was created with, or ./inv down --volumes",
             code=ExitCode.UNHEALTHY,
         )
 
-    def _sql(self, service: Service, user: str, statement: str, database: str = "postgres") -> str:
-        result = self._psql(service, user, f"{login.UNLOGGED};\n{statement}", database)
+    def _sql(self, user: str, statement: str, database: str = "postgres") -> str:
+        result = self._psql(user, f"{login.UNLOGGED};\n{statement}", database)
         if result.returncode != 0:
             raise Failure(
-                f"{service.name} could not be reconciled with .env.", evidence=result.stderr.splitlines()[-5:]
+                f"{self._service.name} could not be reconciled with .env.", evidence=result.stderr.splitlines()[-5:]
             )
         return result.stdout.strip()
 
     def _psql(
         self,
-        service: Service,
         user: str,
         statement: str,
         database: str = "postgres",
@@ -271,7 +265,7 @@ class ComposeDatabase:
         options = f"PGOPTIONS={login.words(settings)}"
         if options not in self._args:
             environment = ("--env", f"PGHOST={superuser.SOCKET}", "--env", options)
-            self._args[options] = self._engine.execute(service, *environment)
+            self._args[options] = self._engine.execute(self._service, *environment)
         args = self._args[options]
         terse = ("-v", "VERBOSITY=terse")  # or psql would quote the line that failed, password and all
         argv = [*args, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *terse, "-U", user, "-d", database, "-f", "-"]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from stackhand.cli.failure import Failure
 from stackhand.containers import docker, images
+from stackhand.containers.endpoint import Unavailable
 from stackhand.containers.listing import Container
-from stackhand.containers.unavailable import Unavailable
-from stackhand.local.engines.compose import containers, failures, gate, preflight, status, stopping, volumes
+from stackhand.local.engines.compose import containers, failures, gate, status, volumes
 from stackhand.local.engines.compose.access import ContainerAccess
 from stackhand.local.engines.compose.database import ComposeDatabase
 from stackhand.local.engines.compose.volumes import require_own
 from stackhand.local.engines.status import Started
-from stackhand.project.compose import composefiles
+from stackhand.project import inherited
+from stackhand.project.compose import composefiles, resolution
 from stackhand.project.memory import ComposeProject, Served
 from stackhand.project.stack.model import TARGETS, Service
 
@@ -77,13 +79,13 @@ class Compose(ContainerAccess):
     def unchanged(self) -> bool:
         """Whether the containers are those that Compose would make now, and healthy."""
         numbers = {name: len(replicas) for name, replicas in self.replicas().items()}
-        if numbers != {name: self.stack.services[name].replicas for name in self.services()}:
-            return False
-        if self._must_reconcile():
-            return False
-        if self.state.read().images != self._image_fingerprints():
-            return False
-        return not self.would_start() and all(each.healthy for each in self.status())
+        return (
+            numbers == {name: self.stack.services[name].replicas for name in self.services()}
+            and not self._must_reconcile()
+            and self.state.read().images == images.fingerprints(self.stack)
+            and not self.would_start()
+            and all(each.healthy for each in self.status())
+        )
 
     # --- acting --------------------------------------------------------------------------------------------
 
@@ -94,7 +96,7 @@ class Compose(ContainerAccess):
             Failure: an image cannot be pulled or built, or the database cannot be opened.
         """
         self.state.make()
-        preflight.require_own(self.containers().values(), self.state.root)
+        self._require_own()
         done = [*filter(None, [self.elsewhere()]), *volumes.shared(self.state, self.volumes())]
         done += self._have_images(progress)
         with self.state.edit() as memory:
@@ -102,7 +104,7 @@ class Compose(ContainerAccess):
             memory.services, memory.served = self.services(), self._served(self.services())
             memory.compose = ComposeProject(self.stack.name, str(self.stack.root), docker.host())
             memory.pre_stop = [each.name for each in self.stack.services.values() if each.pre_stop]
-            memory.images = self._image_fingerprints()
+            memory.images = images.fingerprints(self.stack)
         try:
             notes = self._reconcile(progress)
         except Unavailable as error:
@@ -114,7 +116,7 @@ class Compose(ContainerAccess):
         names = [images.image_of(each, self.stack) for each in self.stack.services.values()]
         return (
             len(images.present(names)) < len(set(names))
-            or self.state.read().images != self._image_fingerprints()
+            or self.state.read().images != images.fingerprints(self.stack)
             or self._must_reconcile()
         )
 
@@ -133,11 +135,11 @@ class Compose(ContainerAccess):
         With an optional dependency that does not run, `up` takes the hash without it, and `config` with it.
         """
         hashes = self._hashes()
-        labels = {name: _hash(replicas[0]) for name, replicas in self.replicas().items()}
+        labels = {name: containers.config_hash(replicas[0]) for name, replicas in self.replicas().items()}
         return {name: [hashes[name], labels[name]] for name in labels if labels[name] != hashes.get(name, labels[name])}
 
     def _hashes(self) -> dict[str, str]:
-        return dict(line.split() for line in self._config("--hash", "*").splitlines())
+        return dict(line.split() for line in self.config("--hash", "*").splitlines())
 
     def would_start(self) -> list[str]:
         """Return the services whose container does not run, or is not the one that Compose would make now."""
@@ -147,19 +149,19 @@ class Compose(ContainerAccess):
         except docker.Failed:  # as long as .env is still to be made, Compose cannot tell; `prepare` tells of the rest
             return self.services()
         ids = images.present(images.image_of(each, self.stack) for each in self.stack.services.values())
-
         unlike = self.state.read().unlike
-
-        def current(name: str) -> bool:
-            return bool(existing.get(name)) and all(is_current(name, each) for each in existing[name])
 
         def is_current(name: str, container: Container) -> bool:
             if containers.exited(container) and not self.stack.services[name].may_finish:
                 return False
-            same = _hash(container) == hashes.get(name) or unlike.get(name) == [hashes.get(name), _hash(container)]
-            return same and container["Image"] in ids.values()
+            wanted, own = hashes.get(name), containers.config_hash(container)
+            return container["Image"] in ids.values() and (own == wanted or unlike.get(name) == [wanted, own])
 
-        return [name for name in self.services() if not current(name)]
+        return [
+            name
+            for name in self.services()
+            if not (existing.get(name) and all(is_current(name, each) for each in existing[name]))
+        ]
 
     def stay_up(self) -> None:
         """Do nothing: `gate` has waited for that, service by service."""
@@ -174,7 +176,7 @@ class Compose(ContainerAccess):
 
     def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
         """Make the containers of some services again, and yield each service once it can be used."""
-        preflight.require_own(self.containers().values(), self.state.root)
+        self._require_own()
         with self.state.edit() as memory:
             memory.served |= self._served(names)
         notes = self._reconcile(lambda _: None)
@@ -188,11 +190,11 @@ class Compose(ContainerAccess):
 
     def down(self, *, volumes: bool) -> list[str]:
         """Remove the containers, and the volumes if asked to; see `Engine.down`."""
-        existing = self.containers()
-        preflight.require_own(existing.values(), self.state.root)
+        existing = self._require_own()
         if volumes:
             require_own(self.state)
-        self.notes = stopping.remove(self.project, self.state)
+        self.notes = self._stop_with_hooks()
+        self._remove()
         if volumes:
             for volume in self.volumes():
                 docker.run("volume", "rm", volume)
@@ -200,55 +202,61 @@ class Compose(ContainerAccess):
 
     def start_only(self, service: Service, progress: images.Progress) -> None:
         """Start the database and nothing else; see `Engine.start_only`."""
-        preflight.require_own(self.containers().values(), self.state.root)
+        self._require_own()
         self._reconcile(progress)
         progress(f"starting {service.name} on {self.name}")
         ComposeDatabase(self, service).start()
 
     # --- details -------------------------------------------------------------------------------------------
 
+    def _stop_with_hooks(self) -> list[str]:
+        """Stop the services with their `pre_stop`, which stands nowhere but in the files; say which were not run."""
+        names = self.state.read().pre_stop
+        if not names:
+            return []
+        environment = {**resolution.environment(self.state.root, {}), "COMPOSE_PROJECT_NAME": self.project}
+        try:
+            docker.run("compose", "stop", environment=environment, folder=self.state.root, timeout=None)
+        except docker.Failed as error:
+            reason = next(iter(error.evidence), error.what)
+            return [f"pre_stop of {', '.join(names)} was not run, or failed: {reason}"]
+        return []
+
+    def _remove(self) -> None:
+        """Remove the containers, those that depend on others first.
+
+        Compose is asked away from its files: it knows the containers by their labels then, and a file or settings that
+        are wrong by now cannot keep anything running.
+
+        Raises:
+            Failure: they cannot be stopped.
+        """
+        args = ("compose", "--project-name", self.project, "down", "--remove-orphans")
+        try:
+            docker.run(*args, environment=inherited.environment("docker"), folder=Path("/"), timeout=None)
+        except docker.Failed as error:
+            raise Failure(f"{self.project} could not be stopped.", evidence=error.evidence, next=error.next) from error
+
+    def _require_own(self) -> dict[str, Container]:
+        """Return the containers; refuse those of another checkout, of which this one is a copy."""
+        existing = self.containers()
+        containers.require_own(existing.values(), self.state.root)
+        return existing
+
     def _served(self, names: Sequence[str]) -> dict[str, Served]:
         return {name: status.served(self.stack.services[name]) for name in names}
 
-    def _config(self, *flags: str) -> str:
-        """Return what Compose makes of its file.
-
-        Raises:
-            Failure: it does not accept the file; why is told.
-        """
-        environment = docker.compose_environment() | self.environment()
-        return docker.run("compose", "config", *flags, environment=environment, folder=self.state.root).stdout
-
     def _have_images(self, progress: images.Progress) -> list[str]:
         """Pull what is missing and build what has changed; return what was done."""
-        services = self.stack.services.values()
-        known = images.present(images.image_of(each, self.stack) for each in services)
-        built = self.state.read().images or {}
-        here = {images.image_of(each, self.stack) for each in services if each.build}  # in no registry
-        pulled = {str(each.image) for each in services if each.build is None}
-        missing = sorted(pulled - {*known, *here})
-        stale = [
-            each
-            for each in services
-            if each.build and (images.image_of(each, self.stack) not in known or not self._is_built(each, built))
-        ]
+        missing, stale = images.wanting(self.stack, self.state.read().images or {})
         if missing or stale:
-            preflight.require_disk()
+            images.require_disk()
         for image in missing:
-            users = ", ".join(each.name for each in services if each.image == image)
+            users = ", ".join(each.name for each in self.stack.services.values() if each.image == image)
             images.pull(image, users, progress)
-        stale = list({images.image_of(each, self.stack): each for each in reversed(stale)}.values())[::-1]
-        for service in stale:  # one for each image: a job may have that of the service it runs before
-            images.build(service, self.stack, docker.compose_environment() | self.environment(), progress)
+        for service in stale:
+            images.build(service, self.stack, self.compose_environment(), progress)
         return [*(f"pulled {image}" for image in missing), *(f"built {each.name}" for each in stale)]
-
-    def _is_built(self, service: Service, built: Mapping[str, str]) -> bool:
-        current = images.fingerprint(service, self.stack)
-        return bool(current) and built.get(service.name) == current
-
-    def _image_fingerprints(self) -> dict[str, str]:
-        services = self.stack.services.values()
-        return {each.name: images.fingerprint(each, self.stack) for each in services if each.build}
 
     def _up(self, names: Sequence[str], timeout: float, *args: str) -> Iterator[Started]:
         """Run `docker compose up` and watch its containers meanwhile: Compose reports only when all are done.
@@ -258,8 +266,7 @@ class Compose(ContainerAccess):
         services = [self.stack.services[name] for name in names]
         before = gate.generations(self.replicas())
         command = ["docker", "compose", "--ansi", "never", "--progress", "plain", "up", "--detach", *args]
-        environment = docker.compose_environment() | self.environment()
-        with docker.running(command, environment=environment, folder=self.state.root) as process:
+        with docker.running(command, environment=self.compose_environment(), folder=self.state.root) as process:
 
             def look() -> dict[str, list[Container]]:
                 if process.failed():
@@ -283,14 +290,9 @@ class Compose(ContainerAccess):
         Raises:
             Failure: it failed; why is told as for a start.
         """
-        environment = docker.compose_environment() | self.environment()
         args = ("compose", "--progress", "plain", *arguments)
         try:
-            docker.run(*args, environment=environment, folder=self.state.root, timeout=None)
+            docker.run(*args, environment=self.compose_environment(), folder=self.state.root, timeout=None)
         except docker.Failed as error:
             lines = error.message.splitlines()
             raise self.explain(lines[-1], lines) from error
-
-
-def _hash(container: Container) -> str:
-    return str(container["Config"]["Labels"].get("com.docker.compose.config-hash"))

@@ -1,17 +1,21 @@
-"""Why a start of containers failed, from what Compose said and how the containers are."""
+"""Why a start of containers failed, from what Compose said and how the containers are, and what to do about it."""
 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers import listing
+from stackhand.containers.endpoint import is_unavailable
 from stackhand.containers.listing import Container
-from stackhand.containers.unavailable import is_unavailable
-from stackhand.local.engines.compose import containers, remedy
+from stackhand.local.engines import damage
+from stackhand.local.engines.compose import containers, volumes
 
 LOG_LINES = 20
+DISK = "free space on the disk of the container engine (docker system prune removes unused data), then ./inv up"
 HOOK = re.compile(
     r'service "(?P<service>[^"]+)" pre_start\[(?P<number>\d+)\] exited with code (?P<code>\d+) '
     r"\(hook container (?P<container>\w+)"
@@ -19,21 +23,15 @@ HOOK = re.compile(
 
 
 def failure(service: str, container: Container, what: str) -> Failure:
-    """Return the failure of a service that does not get healthy: its last check and its last lines.
-
-    Args:
-        service: its name.
-        container: what is known of it.
-        what: what failed, without the name.
-    """
+    """Return the failure "SERVICE WHAT." of one that does not get healthy: its last check and its last lines."""
     name = containers.name_of(container)
     where = f"log: docker logs {name}; the container is kept"
     lines = _end_of_log(name, service)
     checks = ["last health check: " + containers.last_check(container)] if container["State"].get("Health") else []
     return Failure(
         f"{service} {what}.",
-        evidence=[*checks, *(lines or ["(no output)"]), *remedy.hints(container, lines), where],
-        next=remedy.of(service, container, lines),
+        evidence=[*checks, *(lines or ["(no output)"]), *hints(container, lines), where],
+        next=remedy(service, container, lines),
         code=ExitCode.UNHEALTHY,
     )
 
@@ -57,13 +55,7 @@ def engine_stopped(message: str) -> Failure:
 
 
 def up_failed(message: str, existing: Mapping[str, Container], out: Sequence[str]) -> Failure:
-    """Return the failure of `docker compose up`, from what it said and how the containers are.
-
-    Args:
-        message: the error.
-        existing: the containers by service.
-        out: all that was said.
-    """
+    """Return the failure of `docker compose up`, from what it said and how the containers are."""
     if is_unavailable(message) or "EOF" in message:
         return engine_stopped(message)
     port = re.search(r"(?:Bind for|listen tcp4?) [\d.]+:(\d+)", message)
@@ -121,11 +113,50 @@ def _fate(container: Container, message: str) -> str:
 
 def _name_taken(name: str) -> Failure:
     labels = (listing.inspect([name]).get(name) or {}).get("Config", {}).get("Labels") or {}
-    project = labels.get("com.docker.compose.project")
-    folder = labels.get("com.docker.compose.project.working_dir")
+    project = labels.get(containers.PROJECT)
+    folder = labels.get(containers.FOLDER)
     owner = f"the Compose project {project} in {folder}" if project else "a container that Compose did not create"
     return Failure(
         f"The container name {name} is taken by {owner}.",
         next=f"docker rm --force {name}, or set another COMPOSE_PROJECT_NAME in .env",
         code=ExitCode.PREFLIGHT,
     )
+
+
+def remedy(service: str, container: Container, lines: Sequence[str]) -> str:
+    """Return the next command after a container did not get healthy; damaged data is moved away, never removed."""
+    if damage.other_postgresql(lines):
+        return "use the image of that version, or ./inv down --volumes, which removes the data"
+    if damage.disk_full(lines):
+        return DISK
+    if damage.postgres(lines) and (
+        volume := volumes.volume_with(container, volumes.folder_of_postgres(container["Config"].get("Env") or []))
+    ):
+        return f"{_move_away(volume, container)}, and ./inv db.restore NAME if you have a snapshot"
+    if damage.redis(lines) and (volume := volumes.volume_with(container, volumes.REDIS)):
+        return f"{_move_away(volume, container)}, which starts empty"
+    return f"fix it, then ./inv up (full log: ./inv logs {service})"
+
+
+def hints(container: Container, lines: Sequence[str]) -> list[str]:
+    """Return further ways: a damaged append-only file can be cut off at the damage."""
+    file, volume = damage.truncatable(lines), volumes.volume_with(container, volumes.REDIS)
+    if file is None or volume is None or not file.endswith(".incr.aof"):
+        return []
+    path = f"/data/appendonlydir/{file}"
+    check = ["docker", "run", "--rm", "-it", "-v", f"{volume}:/data", _image(container)]
+    command = shlex.join([*check, "redis-check-aof", "--fix", path])
+    return [f"{file} in the volume {volume} is damaged; to keep the data before the damage: {command}"]
+
+
+def _move_away(volume: str, container: Container) -> str:
+    """Return the commands that keep a volume's content in another one, and make room for a new one."""
+    aside = f"{volume}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}"  # of its own: nothing is mixed with another day's
+    places = ["-v", f"{volume}:/from:ro", "-v", f"{aside}:/to"]
+    copy = ["docker", "run", "--rm", "--user", "0", "--entrypoint", "cp", *places, _image(container)]
+    command = shlex.join([*copy, "-a", "/from/.", "/to"])
+    return f"./inv down && {command} && docker volume rm {volume}, then ./inv up"
+
+
+def _image(container: Container) -> str:
+    return str(container["Config"]["Image"])

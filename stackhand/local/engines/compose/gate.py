@@ -8,14 +8,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.containers.listing import Container
 from stackhand.local.engines import health
-from stackhand.local.engines.compose import containers, failures
+from stackhand.local.engines.compose import containers, failures, status
 from stackhand.local.engines.status import Started
 from stackhand.project.stack.model import Service
 
 POLL = 0.1
 """Seconds between two looks."""
-CRASHES = 2
-"""How often a container may end while it starts until it is given up, for its restart policy would go on for long."""
 
 Look = Callable[[], Mapping[str, Sequence[Container]]]
 
@@ -116,7 +114,7 @@ def _passed(service: Service, container: Container, *, needed: bool, seen: float
             return Started(service.name, changed=True, message="done", seconds=seconds, address="", after=after)
         raise failures.failure(service.name, container, _fate(service, container))
     well = state.get("Health", {}).get("Status") == "healthy"  # then its crashes are of the past
-    if container.get("RestartCount", 0) >= CRASHES and not well:
+    if container.get("RestartCount", 0) >= containers.CRASHES and not well:
         again = state["Status"] == "running"  # for a moment: the exit code of its end is gone
         how = "" if again else f": {containers.summary(container)}"
         what = f"stopped while it started, {container['RestartCount'] + 1} times{how}"
@@ -128,7 +126,7 @@ def _passed(service: Service, container: Container, *, needed: bool, seen: float
     early = question.kind in {"http", "inside"} and state["Status"] == "running" and not needed
     if service.job or not (early or containers.healthy(container)):
         return None
-    answer = containers.answer(container, question)
+    answer = status.answer(container, question)
     proves_little = question.kind in {"process", "tcp"} and "Health" not in state  # docker itself opens the port
     if not answer.healthy or (proves_little and not _stayed(container, seen)):
         return None
@@ -166,7 +164,7 @@ def _too_late(service: Service, watched: Mapping[str, Sequence[Container]], time
         )
     if service.job and container["State"]["Status"] == "running":
         return failures.failure(service.name, container, f"did not finish within {timeout:g} s")
-    answer = containers.answer(container, health.question(containers.bound(service, container)))
+    answer = status.answer(container, health.question(containers.bound(service, container)))
     output = containers.summary(container) if answer.healthy else answer.message
     return failures.failure(service.name, container, f"did not become healthy in time: {output}")
 

@@ -119,14 +119,9 @@ WHERE (usesysid = {BOOTSTRAP_OID} OR usename = '{HELPER}')
 
 
 class Facts(msgspec.Struct):
-    """What a server says of itself.
+    """What a server says of itself: `superuser` is the role that initdb made, `version` the first part of it.
 
-    Args:
-        superuser: the role that initdb made.
-        version: the first part of it.
-        roles: their names.
-        interrupted: whether a separation was.
-        databases: those that somebody has made.
+    `interrupted` is whether a separation was; `databases` are those that somebody has made.
     """
 
     superuser: str
@@ -139,10 +134,7 @@ class Facts(msgspec.Struct):
 def find(argv: Sequence[str], environment: dict[str, str], user: str) -> str:
     """Return a superuser: the role of the settings where that is one, else the one that initdb made.
 
-    Args:
-        argv: runs psql as the role of the settings.
-        environment: of it.
-        user: that role.
+    `argv` runs psql as the role of the settings, which is `user`.
     """
     result = program.run([*argv, "-XqAt", "-c", SUPERUSERS], environment=environment)
     return result.stdout.split("\n")[0] or user

@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from msgspec import structs
-
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.containers import api, docker
+from stackhand.containers import docker, listing
 from stackhand.local.engines.status import StoredData
-from stackhand.project.settings import settings
+from stackhand.project import settings
 from stackhand.project.state import State
 
 REDIS = "/data"
@@ -38,12 +35,6 @@ def awaited(state: State) -> str:
     """Return the address of the engine that they were made on, as long as `down` has not given that up."""
     known = state.read().compose
     return "" if known.given_up else known.host
-
-
-def give_up(state: State) -> None:
-    """Ask the engine that they were made on no more: it does not answer, and `down` has told of it."""
-    with state.edit() as memory:
-        memory.compose = structs.replace(memory.compose, given_up=True)
 
 
 def require_own(state: State) -> None:
@@ -84,10 +75,9 @@ def described(names: Sequence[str]) -> list[StoredData]:
 
 def _sizes() -> dict[str, int]:
     """Return the bytes in each volume by name; nothing where the engine cannot tell that at once."""
-    path = api.local_socket()
     try:
-        usage = api.volume_usage(path) if path else []
-    except (OSError, HTTPException, ValueError):
+        usage = listing.volume_usage()
+    except (Failure, ValueError):
         return {}
     return {each["Name"]: size for each in usage if (size := (each.get("UsageData") or {}).get("Size", -1)) >= 0}
 

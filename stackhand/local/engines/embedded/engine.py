@@ -16,7 +16,7 @@ from stackhand.local.engines.embedded import folders, gate, processes
 from stackhand.local.engines.embedded.access import ProgramAccess
 from stackhand.local.engines.embedded.servers import Program, Server
 from stackhand.local.engines.status import Started
-from stackhand.project import private
+from stackhand.project import ownership
 from stackhand.project.stack.model import Service
 from stackhand.system import trees
 
@@ -49,7 +49,7 @@ class EmbeddedEngine(ProgramAccess):
             if path.stem not in programs:
                 path.unlink()
         for name, program in programs.items():
-            changed |= private.update(self.state.services / f"{name}.json", msgspec.json.encode(program))
+            changed |= ownership.update(self.state.services / f"{name}.json", msgspec.json.encode(program))
         changed |= self.supervisor.configure({name: each.options(STOP_WITHIN) for name, each in programs.items()})
         with self.state.edit() as memory:
             memory.engine, memory.name = self.name, self.stack.name

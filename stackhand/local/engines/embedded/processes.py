@@ -17,7 +17,7 @@ import psutil
 
 from stackhand.local.engines.embedded import launch
 from stackhand.local.engines.embedded.launch import birth
-from stackhand.project import private
+from stackhand.project import ownership
 from stackhand.system import ports as port_numbers
 from stackhand.system import waiting
 
@@ -82,8 +82,8 @@ def read(run: Path, name: str) -> Record | None:
     """
     path = run / f"{name}.json"
     try:
-        private.require(run)
-        text, owner = launch.read(path, private.trusted())
+        ownership.require(run)
+        text, owner = launch.read(path, ownership.trusted())
         note = msgspec.json.decode(text, type=_Note)
         if note.record and _of_another(path, Path(note.record)):
             return None
@@ -106,7 +106,7 @@ def records(run: Path) -> dict[str, Record]:
         Failure: there is such a folder, and it is another account's, or others can put records into it.
     """
     try:
-        private.require(run)
+        ownership.require(run)
         paths = sorted(run.iterdir())  # not glob(), which takes a folder that cannot be listed for an empty one
     except (FileNotFoundError, NotADirectoryError):
         return {}

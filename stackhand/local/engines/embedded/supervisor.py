@@ -27,7 +27,7 @@ from stackhand.cli.failure import Failure
 from stackhand.cli.loglines import tail
 from stackhand.local.engines.embedded import launch, processes
 from stackhand.local.engines.embedded.processes import UNKNOWN, Supervised
-from stackhand.project import inherited, private
+from stackhand.project import inherited, ownership
 from stackhand.project.state import State
 from stackhand.system import waiting
 
@@ -93,7 +93,7 @@ class Supervisor:
             self._called.at = time.monotonic()
 
     def _ask(self, method: str, *arguments: Any, within: float = ANSWER_WITHIN) -> Any:
-        if not (private.is_closed(self.socket.parent) and private.is_ours(self.socket)):
+        if not (ownership.is_closed(self.socket.parent) and ownership.is_ours(self.socket)):
             raise SupervisorUnavailable("our socket does not exist")
         proxy = xmlrpc.client.ServerProxy("http://localhost", transport=_Transport(self.socket, within))
         try:
@@ -172,7 +172,7 @@ class Supervisor:
             }
         text = io.StringIO()
         parser.write(text)
-        return private.update(self.configuration, text.getvalue().encode())
+        return ownership.update(self.configuration, text.getvalue().encode())
 
     def ensure(self) -> bool:
         """Have one supervisord run that knows the present configuration.
@@ -189,7 +189,7 @@ class Supervisor:
         self.sweep()
         self.socket.unlink(missing_ok=True)
         spec = self.state.run / "supervisord.spec"
-        private.write(
+        ownership.write(
             spec,
             json.dumps(
                 {

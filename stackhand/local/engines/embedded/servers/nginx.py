@@ -14,7 +14,7 @@ from pathlib import Path
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.local.engines import health
 from stackhand.local.engines.embedded.servers.base import Program, Server, installed, packaged
-from stackhand.project.settings.values import HOST
+from stackhand.project.values import HOST
 
 SOCKET = "api.sock"
 AFRESH = ("/bin/sh", "-c", 'rm -f -- "$0" && exec "$@"')

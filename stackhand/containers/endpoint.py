@@ -1,18 +1,100 @@
-"""Why the container engine cannot be asked: each reason has a sentence and a remedy of its own."""
+"""Which container engine the docker command asks, and why that cannot be asked: each reason has a remedy of its own."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
+import socket
 from collections.abc import Callable
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.containers import api
 
+UNIX = "unix://"
+LOCAL = (UNIX, "npipe://", "fd://")
+DEFAULT_HOST = f"{UNIX}/var/run/docker.sock"
+VACANT_WITHIN = 1.0
 INSTEAD = "./inv up --engine embedded works without"
 SHOWN = 3  # lines of docker's own words
+
+
+def context() -> str:
+    """Return the context of the docker command that is in force; nothing for the default one."""
+    name = os.environ.get("DOCKER_CONTEXT") or str(configuration().get("currentContext") or "")
+    return "" if name == "default" or os.environ.get("DOCKER_HOST") else name
+
+
+def address() -> str:
+    """Return the address that the docker command would ask; nothing where its context is not to be found."""
+    if host := os.environ.get("DOCKER_HOST"):
+        return host
+    if not (name := context()):
+        return DEFAULT_HOST
+    settings = _settings("contexts", "meta", hashlib.sha256(name.encode()).hexdigest(), "meta.json")
+    return str(settings.get("Endpoints", {}).get("docker", {}).get("Host") or "")
+
+
+def switch() -> str:
+    """Return the command after which docker asks the engine of this machine."""
+    if os.environ.get("DOCKER_HOST"):
+        return "unset DOCKER_HOST"
+    return "unset DOCKER_CONTEXT" if os.environ.get("DOCKER_CONTEXT") else "docker context use default"
+
+
+def is_remote(host: str) -> bool:
+    """Whether an address is reached by a network, and may be as slow as one."""
+    return bool(host) and not host.startswith(LOCAL)
+
+
+def is_vacant(host: str) -> bool:
+    """Whether an address is a socket of this machine at which no process listens."""
+    if not host.startswith(UNIX):
+        return False
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(VACANT_WITHIN)
+        try:
+            probe.connect(host.removeprefix(UNIX))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return True
+        except (OSError, ValueError):  # it may not be used, or is slow; or no path
+            return False
+        return False
+
+
+def local_socket(host: str = "") -> str | None:
+    """Return the path of the socket at an address, or else of the one that the docker command would ask.
+
+    None when that is elsewhere.
+    """
+    host = host or address()
+    return host.removeprefix(UNIX) if host.startswith(UNIX) else None
+
+
+def folder() -> Path | None:
+    """Return the folder of the docker command's settings; None for an account without a home, or without a name."""
+    named = os.environ.get("DOCKER_CONFIG")
+    try:
+        return Path(named) if named else Path.home() / ".docker"
+    except RuntimeError:
+        return None
+
+
+def configuration() -> dict[str, Any]:
+    """Return the settings of the docker command, from its `config.json`."""
+    return _settings("config.json")
+
+
+def _settings(*path: str) -> dict[str, Any]:
+    place = folder()
+    try:
+        content = json.loads(place.joinpath(*path).read_text(encoding="utf-8")) if place else {}
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 class _Reason(NamedTuple):
@@ -38,7 +120,7 @@ class Unavailable(Failure):
             reason.what, evidence=message.splitlines()[:SHOWN], next=reason.remedy, code=ExitCode.PREFLIGHT
         )
         self.message = message
-        self.stopped = explain is _nobody and api.is_vacant(self.address)
+        self.stopped = explain is _nobody and is_vacant(self.address)
         """Whether no process listens at its socket of this machine; else it may run what we cannot see."""
 
 
@@ -49,7 +131,7 @@ def is_unavailable(message: str) -> bool:
 
 def _address(message: str, given: str) -> str:
     match = re.search(r"\b(?:at|to) ((?:unix|tcp|ssh|https?|npipe)://[^\s\"';,]+)", message)
-    return match[1].rstrip(".:") if match else given or api.address()
+    return match[1].rstrip(".:") if match else given or address()
 
 
 def _no_context(match: re.Match[str], _: str) -> _Reason:
@@ -94,20 +176,20 @@ def _no_host(match: re.Match[str], address: str) -> _Reason:
 
 
 def _slow(match: re.Match[str], address: str) -> _Reason:
-    remedy = "check that host and the network to it" if api.is_remote(address) else "restart Docker"
+    remedy = "check that host and the network to it" if is_remote(address) else "restart Docker"
     return _Reason(f"The container engine at {address} did not answer{match[1] or ' in time'}.", f"{remedy}; {INSTEAD}")
 
 
-def _nobody(_: re.Match[str], address: str) -> _Reason:
-    if address == os.environ.get("DOCKER_HOST"):
-        what = f"No container engine answers at {address}, which DOCKER_HOST names."
+def _nobody(_: re.Match[str], asked: str) -> _Reason:
+    if asked == os.environ.get("DOCKER_HOST"):
+        what = f"No container engine answers at {asked}, which DOCKER_HOST names."
         return _Reason(what, f"unset DOCKER_HOST, or start that engine; {INSTEAD}")
-    if (context := api.context()) and address == api.address():
-        what = f"No container engine answers at {address}, which the docker context {context!r} names."
+    if (name := context()) and asked == address():
+        what = f"No container engine answers at {asked}, which the docker context {name!r} names."
         return _Reason(what, f"docker context use default, or start that engine; {INSTEAD}")
-    if api.is_remote(address):
-        return _Reason(f"No container engine answers at {address}.", f"start it, or reach its host; {INSTEAD}")
-    what = f"The container engine is not running: nothing answers at {address}."
+    if is_remote(asked):
+        return _Reason(f"No container engine answers at {asked}.", f"start it, or reach its host; {INSTEAD}")
+    what = f"The container engine is not running: nothing answers at {asked}."
     return _Reason(what, f"start Docker (sudo systemctl start docker, or Docker Desktop); {INSTEAD}")
 
 

@@ -15,29 +15,23 @@ from pathlib import Path
 
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.project import dotenv
+from stackhand.project import dotenv, schema
 from stackhand.project.compose import envfile
-from stackhand.project.settings import example, schema
-from stackhand.project.settings.schema import Setting
-from stackhand.project.settings.values import CHECKS, may_be_shown
+from stackhand.project.schema import Setting
 from stackhand.project.state import State
+from stackhand.project.values import CHECKS, may_be_shown
 
 EXAMPLE = ".env.example"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The values in force and how they came about.
-
-    Args:
-        values: every key of `.env` with the value Compose would use: the process environment wins over the file.
-        notes: what was done to the file, or deserves to be known, one sentence each.
-        changed: whether the file was written (or, in check mode, would be).
-    """
+    """The values in force and how they came about."""
 
     values: dict[str, str]
-    notes: tuple[str, ...] = ()
-    changed: bool = False
+    """Every key of `.env` with the value Compose would use: the process environment wins over the file."""
+    notes: tuple[str, ...] = ()  # what was done to the file, or deserves to be known, one sentence each
+    changed: bool = False  # whether the file was written (or, in check mode, would be)
 
 
 def ensure(root: Path, *, check: bool = False, given: bool = True) -> Settings:
@@ -61,8 +55,9 @@ def ensure(root: Path, *, check: bool = False, given: bool = True) -> Settings:
     if wanted is not None and not check:
         _write_ours(root, text, wanted)
     values = _read(wanted if wanted is not None else text or "", entries, given=given)
-    if wanted is not None:
-        notes += _not_set(entries, values)
+    # The secrets that nobody has given are told when the file is written, not each time.
+    if wanted is not None and (empty := [key for key, each in entries.items() if each.given and not values.get(key)]):
+        notes.append(schema.not_set(empty))
     return Settings(values, (*notes, *_overrides(entries or values)), wanted is not None)
 
 
@@ -111,7 +106,7 @@ def summary(root: Path, current: Settings) -> str:
 
 def has_example(root: Path) -> bool:
     """Whether there is something to make `.env` from."""
-    return bool(example.names(root / EXAMPLE))
+    return bool(schema.names(root / EXAMPLE))
 
 
 def stack_name(root: Path) -> str:
@@ -159,7 +154,7 @@ def _new(entries: Mapping[str, Setting], root: Path) -> tuple[str, list[str]]:
         text = dotenv.replace(text, filled)
         notes = [f".env created with {sum(entries[key].generated for key in filled)} generated secrets"]
     else:
-        text, notes = example.filled(text)
+        text, notes = schema.filled(text)
     known, _ = dotenv.search(text)
     kept = {key: str(port) for key, port in State(root).read().ports.items() if key in known}
     return dotenv.replace(text, kept), [notes[0] + (" and the previous ports" if kept else ""), *notes[1:]]
@@ -167,18 +162,12 @@ def _new(entries: Mapping[str, Setting], root: Path) -> tuple[str, list[str]]:
 
 def _fresh(entry: Setting, root: Path) -> str:
     if entry.generated:
-        return example.fresh()
+        return schema.fresh()
     return stack_name(root) if entry.key == "COMPOSE_PROJECT_NAME" else ""
 
 
 def _write_ours(root: Path, before: str | None, text: str) -> None:
-    """Write `.env`, and record a digest of it as long as nobody else has had a hand in it (see `is_ours`).
-
-    Args:
-        root: the checkout.
-        before: what is there; None where there is no file.
-        text: what shall be there.
-    """
+    """Write `.env` over what was there, and record a digest as long as nobody has edited that (see `is_ours`)."""
     state = State(root)
     ours = before is None or _is_recorded(state, before)
     dotenv.write_text(root / ".env", text)
@@ -239,12 +228,6 @@ def _twins(entries: Mapping[str, Setting], values: Mapping[str, str]) -> list[st
             twins.append(f"{key} must differ from {seen[port]}, but both are {port}")
         seen.setdefault(port, key)
     return twins
-
-
-def _not_set(entries: Mapping[str, Setting], values: Mapping[str, str]) -> list[str]:
-    """Return a sentence on the secrets that nobody has given; it is told when the file is written, not each time."""
-    empty = [key for key, entry in entries.items() if entry.given and not values.get(key)]
-    return [example.not_set(empty)] if empty else []
 
 
 def _overrides(keys: Iterable[str]) -> list[str]:

@@ -16,8 +16,15 @@ RESERVED = {"role": "pg_.*|public|none", "database": "template0|template1"}
 LOGIN = re.compile(r"://[^/?#\s]*@")
 """In a URL: a user, and perhaps a password."""
 ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d{1,5})?")
-
 HOST = re.compile(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+LISTED = rf"\s*({HOST.pattern})\s*"
+
+Check = Callable[[str, tuple[str, ...]], str]
+"""Returns what was expected of a value by the words behind its type; nothing when it is good."""
+
+
+def _matching(pattern: str, expected: str) -> Check:
+    return lambda value, _: "" if re.fullmatch(pattern, value) else expected
 
 
 def _port(value: str, _: tuple[str, ...]) -> str:
@@ -29,17 +36,6 @@ def _choice(value: str, words: tuple[str, ...]) -> str:
     return "" if value in words else f"one of {', '.join(words)}"
 
 
-def _seconds(value: str, words: tuple[str, ...]) -> str:
-    low, high = float(words[0]), float(words[1])
-    good = re.fullmatch(r"\d+(\.\d+)?", value) is not None and low <= float(value) <= high
-    return "" if good else f"a number of seconds, {words[0]} to {words[1]}"
-
-
-def _size(value: str, _: tuple[str, ...]) -> str:
-    good = re.fullmatch(r"[1-9]\d*(kb|mb|gb)", value) is not None
-    return "" if good else "a size such as 64mb (kb, mb or gb)"
-
-
 def _name(value: str, words: tuple[str, ...]) -> str:
     if re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", value) is None:
         return "a name: a lower-case letter, then up to 62 lower-case letters, digits, - or _"
@@ -47,10 +43,6 @@ def _name(value: str, words: tuple[str, ...]) -> str:
         if re.fullmatch(RESERVED[word], value):
             return f"a name that PostgreSQL does not reserve, unlike {RESERVED[word].replace('|', ', ')}"
     return ""
-
-
-def _text(value: str, _: tuple[str, ...]) -> str:
-    return "" if value and "\0" not in value else "some text"
 
 
 def _url(value: str, schemes: tuple[str, ...]) -> str:
@@ -86,15 +78,6 @@ def _number(value: str, bounds: tuple[str, ...], pattern: str = r"-?[0-9]+(\.[0-
         return "" if good else noun
     low, high = map(float, bounds)
     return "" if good and low <= float(value) <= high else f"{noun}, {bounds[0]} to {bounds[1]}"
-
-
-def _boolean(value: str, _: tuple[str, ...]) -> str:
-    return "" if value in {"true", "false"} else "true or false"
-
-
-def _email(value: str, _: tuple[str, ...]) -> str:
-    good = re.fullmatch(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+", value) is not None
-    return "" if good else "an e-mail address such as ann@example.org"
 
 
 def _secret(value: str, words: tuple[str, ...]) -> str:
@@ -134,18 +117,6 @@ def _origins(value: str, words: tuple[str, ...]) -> str:
     return "" if good else "origins such as https://example.org, separated by commas, or nothing"
 
 
-def _hosts(value: str, _: tuple[str, ...]) -> str:
-    good = all(HOST.fullmatch(each.strip()) for each in value.split(",")) if value else True
-    return (
-        ""
-        if good
-        else "host names such as example.org, separated by commas (.example.org: with subdomains, *: any), or nothing"
-    )
-
-
-Check = Callable[[str, tuple[str, ...]], str]
-
-
 def _optional(check: Check) -> Check:
     """Return a check that lets a value be empty, unless its type says `required`."""
 
@@ -161,19 +132,23 @@ CHECKS: dict[str, Check] = {
     "name": _name,
     "port": _port,
     "choice": _choice,
-    "seconds": _seconds,
-    "size": _size,
-    "text": _optional(_text),
+    "seconds": partial(_number, pattern=r"\d+(\.\d+)?", noun="a number of seconds"),
+    "size": _matching(r"[1-9]\d*(kb|mb|gb)", "a size such as 64mb (kb, mb or gb)"),
+    "text": _optional(_matching(r"[^\0]+", "some text")),
     "url": _optional(_url),
     "number": _optional(_number),
     "integer": _optional(partial(_number, pattern="-?[0-9]+", noun="a whole number")),
-    "boolean": _optional(_boolean),
-    "email": _optional(_email),
+    "boolean": _optional(_matching("true|false", "true or false")),
+    "email": _optional(
+        _matching(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+", "an e-mail address such as ann@example.org"),
+    ),
     "secret": _secret,
     "origins": _origins,
-    "hosts": _hosts,
+    "hosts": _matching(
+        rf"({LISTED}(,{LISTED})*)?",
+        "host names such as example.org, separated by commas (.example.org: with subdomains, *: any), or nothing",
+    ),
 }
-"""By type: a function that returns what was expected, or nothing when the value is good."""
 
 BOUNDS = r"-?\d+(\.\d+)? -?\d+(\.\d+)?"
 WORDS = {

@@ -1,1 +1,0 @@
-"""The settings in `.env`, and what `.env.example` declares of them."""
