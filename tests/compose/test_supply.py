@@ -17,7 +17,7 @@ import pytest
 
 from stackhand.containers import docker
 from stackhand.project.stack.model import Build, Service
-from stackhand.release.images import build, listed, sbom
+from stackhand.release.images import build, sbom
 
 pytestmark = pytest.mark.compose
 OCI = "application/vnd.oci.image"
@@ -127,7 +127,7 @@ def only_inspected(*args: str, **options: Any) -> Any:
 def test_the_bill_of_materials_has_every_package_that_is_installed(
     tag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listed, "FOLDER", tmp_path / "packages")
+    monkeypatch.setattr(sbom, "FOLDER", tmp_path / "packages")
     for name, text in PACKAGES.items():
         path = tmp_path / "files" / name
         path.parent.mkdir(parents=True, exist_ok=True)
