@@ -8,8 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from stackhand.infrastructure import secret_values, secrets
-from stackhand.infrastructure.services import privileges
-from stackhand.infrastructure.services.findings import CloudFinding
+from stackhand.infrastructure.services.differences import CloudFinding
 from stackhand.infrastructure.services.services import KNOWN_THERE, WITHOUT_DEFAULT, CloudServices, variables_of
 from stackhand.project.environments import Environment
 from stackhand.project.schema import is_secret
@@ -20,6 +19,12 @@ from stackhand.project.stack.xaws import Fargate, Job, Managed
 
 LOGIN = re.compile(r"://[^/@\s:]*:[^/@\s]+@")
 OFF = "x-aws: {hardened: false}"
+ROOT = frozenset({"", "root", "0"})
+FIRST_FREE = 1024
+"""Docker lets every user listen below it; Fargate only root with NET_BIND_SERVICE (aws/containers-roadmap, 1721)."""
+BIND = "NET_BIND_SERVICE"
+EXEC_LACKS = "capabilities are dropped: in a shell even root can neither change owners nor read others' files"
+"""AWS does not say which capabilities ECS Exec needs (aws/containers-roadmap, 1360)."""
 
 
 class Writes(NamedTuple):
@@ -62,7 +67,7 @@ def of(stack: Stack, cloud: CloudServices, environment: Environment) -> Iterator
         yield from _without_password(service, stack, cloud)
         yield from _hardened(service, stack, cloud)
         yield from _unchecked(service, cloud)
-    yield from privileges.of(stack, cloud, environment)
+    yield from _privileges(stack, cloud, environment)
     yield from _given(stack, cloud, environment)
     yield from _unprobed(stack)
 
@@ -159,7 +164,7 @@ def _hardened(service: Service, stack: Stack, cloud: CloudServices) -> Iterator[
     if written.get("read_only") is None and (lacking := _unwritable(does.paths, entry)):
         message = f"{image.base} writes to {' and '.join(lacking)}, which is read-only on AWS"
         yield found(message, f"tmpfs: [{', '.join(lacking)}], or {OFF}")
-    if written.get("cap_drop") is None and user in privileges.ROOT:
+    if written.get("cap_drop") is None and user in ROOT:
         if does.changes_user:
             message = f"{image.base} starts as root and changes to another user, for which it has no capability on AWS"
             yield found(message, f"an image that needs no root, or {OFF}")
@@ -182,6 +187,42 @@ def _unchecked(service: Service, cloud: CloudServices) -> Iterator[CloudFinding]
     if isinstance(service.aws, Fargate) and not service.aws.paths and not checked:
         message = "without a health check on AWS, which ignores that of an image; replaced only when the process ends"
         yield CloudFinding("advice", service.name, message, "add healthcheck to the Compose file", "healthcheck")
+
+
+def _privileges(stack: Stack, cloud: CloudServices, environment: Environment) -> Iterator[CloudFinding]:
+    """Yield the services that will not listen on AWS, and those in which a shell can do less than it seems."""
+    for service in stack.services.values():
+        if isinstance(service.aws, Fargate):
+            yield from _port(service, service.aws, stack, cloud)
+            if environment.variables.get("exec") and _dropped(service.aws, cloud.written[service.name]):
+                remedy = "nothing where that is enough; else cap_drop: [] here for as long as you look around"
+                yield CloudFinding("advice", service.name, f"exec = true, and {EXEC_LACKS}", remedy, "cap_drop")
+
+
+def _port(service: Service, aws: Fargate, stack: Stack, cloud: CloudServices) -> Iterator[CloudFinding]:
+    image = dockerfile.released(service, stack.root)
+    entry, written = cloud.resolved[service.name], cloud.written[service.name]
+    user = str(entry.get("user") or (image.user if image else "")).partition(":")[0]
+    if aws.port is None or aws.port >= FIRST_FREE:
+        return
+    if user not in ROOT:
+        why = f"the user {user} may not listen at port {aws.port} on Fargate, which docker here allows"
+    elif _dropped(aws, written) and BIND not in _added(written):
+        why = f"root without capabilities may not listen at port {aws.port} on Fargate, which docker here allows"
+    else:
+        return
+    remedy = f"listen at {FIRST_FREE} or above, such as {8000 + aws.port}"
+    yield CloudFinding("advice", service.name, why, remedy, "x-aws.port")
+
+
+def _dropped(aws: Fargate, written: Mapping[str, Any]) -> bool:
+    """Whether all capabilities are dropped, as terraform/hardening.tf decides it."""
+    given = written.get("cap_drop")
+    return aws.hardened if given is None else "ALL" in {str(each).upper() for each in given}
+
+
+def _added(written: Mapping[str, Any]) -> set[str]:
+    return {str(each).upper().removeprefix("CAP_") for each in written.get("cap_add") or []}
 
 
 def _given(stack: Stack, cloud: CloudServices, environment: Environment) -> Iterator[CloudFinding]:

@@ -18,7 +18,7 @@ from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.infrastructure import advice, interfaces, plan_warnings, secrets
 from stackhand.infrastructure.interfaces import InterfaceUse
 from stackhand.infrastructure.services import compose, differences, existing, services
-from stackhand.infrastructure.services.findings import CloudFinding
+from stackhand.infrastructure.services.differences import CloudFinding
 from stackhand.infrastructure.services.references import Note
 from stackhand.infrastructure.services.services import KNOWN_THERE, CloudServices
 from stackhand.project import environments

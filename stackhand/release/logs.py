@@ -18,7 +18,7 @@ from stackhand.aws.errors import code_of, failure, message_of
 from stackhand.cli import console
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.cli.loglines import since_of, writer
-from stackhand.infrastructure.services import privileges
+from stackhand.infrastructure import advice
 from stackhand.project import inherited
 from stackhand.release.context import find
 from stackhand.release.ecs.cluster import Cluster
@@ -208,7 +208,7 @@ def execute(*, environment: str, service: str, command: str) -> None:
             code=ExitCode.PREFLIGHT,
         ) from error
     if "ALL" in dropped(state.target.services[name]):
-        console.notify(f"{name}: {privileges.EXEC_LACKS}")
+        console.notify(f"{name}: {advice.EXEC_LACKS}")
     if sys.stdin.isatty():
         console.notify(f"in {name}, task {short(task)[:12]}; exit to return")
     region = state.environment.region

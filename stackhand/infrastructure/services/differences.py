@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from stackhand.cli import console
 from stackhand.infrastructure.services import references, tfvars
@@ -28,6 +30,28 @@ LACKING = {
     **dict.fromkeys(("redis-stack", "redis-stack-server"), "ElastiCache has none of the modules of Redis Stack"),
 }
 """What a managed service has not, by the last part of the name of the image that it stands in for."""
+
+
+class CloudFinding(msgspec.Struct, frozen=True):
+    """One thing that AWS refuses or does differently, or that deserves a thought before a deploy.
+
+    Args:
+        level: how much it matters.
+        subject: what it is about: a service, a file, a variable.
+        message: what is found.
+        remedy: what to do; empty where there is nothing to do, or the message says it.
+        key: of the Compose file, where one is meant.
+    """
+
+    level: Literal["refused", "differs", "advice"]
+    subject: str
+    message: str
+    remedy: str = ""
+    key: str = ""
+
+    def line(self) -> str:
+        """Return it as people read it."""
+        return f"{self.subject}: {self.message}{f' (fix: {self.remedy})' if self.remedy else ''}"
 
 
 def notes(stack: Stack) -> list[Note]:

@@ -10,7 +10,7 @@ import msgspec
 from stackhand.aws.errors import code_of
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.documents import TerraformPlan
-from stackhand.infrastructure.services.findings import CloudFinding
+from stackhand.infrastructure.services.differences import CloudFinding
 from stackhand.infrastructure.services.services import CloudServices
 from stackhand.project.environments import Environment
 from stackhand.project.stack.model import Stack
