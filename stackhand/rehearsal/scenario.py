@@ -28,8 +28,8 @@ from stackhand.rehearsal.resources import Resources
 from stackhand.system import http
 from stackhand.system.roots import PROJECT
 
-PACE = "poll=0.5"
-"""How a release waits here, unless `STACKHAND_PACE` says otherwise: the emulator may be asked more often than AWS."""
+TIMING = "poll=0.5"
+"""How a release waits here, unless `STACKHAND_TIMING` says otherwise: the emulator may be asked more often than AWS."""
 
 
 @dataclass
@@ -119,7 +119,7 @@ class Rehearsal:
         command = [args[0], "-e", environment.NAME, *args[1:]]
         began = time.monotonic()
         with self.output.step(name, command) as report:
-            surroundings = {"STACKHAND_PACE": PACE, **self.aws.environment(), **composefiles.chosen(PROJECT)}
+            surroundings = {"STACKHAND_TIMING": TIMING, **self.aws.environment(), **composefiles.chosen(PROJECT)}
             code, lines = self.clone.inv(command, surroundings, report)
         self.resources.look()
         self.steps.append(Step(name, words_of(code), time.monotonic() - began))

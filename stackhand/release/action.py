@@ -14,7 +14,7 @@ from stackhand.aws.waiting import Clock, Interrupted
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import environments
 from stackhand.release import lease
-from stackhand.release.context import Context, Pace
+from stackhand.release.context import Context, Timing
 from stackhand.release.manifest import Manifest
 
 
@@ -33,11 +33,11 @@ class Leased(OnEnvironment):
 
     Args:
         token: of the lease, as release_acquire took it.
-        pace: how to wait.
+        timing: how to wait.
     """
 
     token: str
-    pace: Pace = Pace()
+    timing: Timing = Timing()
 
 
 class OfRelease(Leased, kw_only=True):
@@ -73,10 +73,10 @@ class ReleaseAction(Action):
             )
         playbook = process.playbook_pid()
         clock = Clock(0 if playbook == os.getpid() else playbook)  # whoever watches may end: the work is finished
-        token, pace = getattr(options, "token", ""), getattr(options, "pace", Pace())
+        token, timing = getattr(options, "token", ""), getattr(options, "timing", Timing())
         environment = environments.load(options.environment)
         resumes = getattr(options, "kind", "") == "resume"
-        context = Context(environment, self.progress, self.note, clock, token, pace, self.count, resumes)
+        context = Context(environment, self.progress, self.note, clock, token, timing, self.count, resumes)
         with clock.listening():
             try:
                 return self.release(context, options)

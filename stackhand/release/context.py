@@ -18,8 +18,8 @@ from stackhand.release.manifest import Manifest, Releases
 from stackhand.release.target import Target, target_of
 
 
-class Pace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a release waits.
+class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The polling intervals and timeouts of a release.
 
     Args:
         poll: seconds between two checks of ECS, at most.
@@ -57,7 +57,7 @@ class Context:
     note: Notify = lambda _: None
     clock: Clock = field(default_factory=Clock)
     token: str = ""
-    pace: Pace = field(default_factory=Pace)
+    timing: Timing = field(default_factory=Timing)
     count: Notify = lambda _: None
     resumes: bool = False
 
@@ -69,7 +69,7 @@ class Context:
     @cached_property
     def retry(self) -> Retry:
         """Repeat a call while AWS is busy, as long as services may take."""
-        return Retry(self.pace.timeout, self.clock.sleep, self.notify, self.clock.now)
+        return Retry(self.timing.timeout, self.clock.sleep, self.notify, self.clock.now)
 
     @cached_property
     def releases(self) -> Releases:

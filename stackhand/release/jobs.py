@@ -53,7 +53,7 @@ def run(name: str, *, environment: str) -> None:
         context.clock,
         lambda _: None,  # its own lines are what there is to see
         show=lambda line: write(name, line),
-        timeout=target.jobs[name].timeout or context.pace.migration,
+        timeout=target.jobs[name].timeout or context.timing.migration,
     )
     with context.clock.listening():
         try:

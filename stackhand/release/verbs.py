@@ -190,7 +190,7 @@ def _run_release(
     """Run a playbook between the project's hooks, after the user has confirmed a warning, and show the release."""
     packages.CLOUD.ensure()
     lines = Lines() if json else None
-    given = {"environment": environment, **options, **_pace()}
+    given = {"environment": environment, **options, **_timing()}
     try:
         around = hooks_of(name, given, skip=skip_hooks)
         if warning:
@@ -238,11 +238,11 @@ def hooks_of(playbook: str, options: Mapping[str, Any], *, skip: bool = False, a
     return Hooks("deploy", facts, again, skip=skip, resumed=playbook == "resume")
 
 
-def _pace() -> dict[str, Any]:
-    """Return how to wait, where STACKHAND_PACE says so: poll=0.1,timeout=60 (the tests are in a hurry)."""
-    pairs = [each.partition("=") for each in os.environ.get("STACKHAND_PACE", "").split(",") if each]
-    pace = {key.strip(): float(value) for key, _, value in pairs}
-    return {"pace": pace} if pace else {}
+def _timing() -> dict[str, Any]:
+    """Return how to wait, where STACKHAND_TIMING says so: poll=0.1,timeout=60 (the tests are in a hurry)."""
+    pairs = [each.partition("=") for each in os.environ.get("STACKHAND_TIMING", "").split(",") if each]
+    timing = {key.strip(): float(value) for key, _, value in pairs}
+    return {"timing": timing} if timing else {}
 
 
 def _interrupted(environment: str) -> Failure:

@@ -19,7 +19,7 @@ from stackhand.cli.failure import Failure
 from stackhand.infrastructure.store import Store
 from stackhand.project.environments import Environment
 from stackhand.release import lease
-from stackhand.release.context import Context, Pace
+from stackhand.release.context import Context, Timing
 from tests import moto_server
 from tests.cloud import fake_ecs
 from tests.cloud.fake_ecs import World
@@ -182,7 +182,7 @@ def cloud(moto: str, network: tuple[str, str], tick: float, monkeypatch: pytest.
             environment.client("ecr").create_repository(repositoryName=repository, imageTagMutability="IMMUTABLE")
             world.create(name, f"{REGISTRY}/{repository}@sha256:{'0' * 64}")
         said: list[str] = []
-        context = Context(environment, said.append, said.append, TurnedClock(world), pace=Pace(probe_timeout=4.0))
+        context = Context(environment, said.append, said.append, TurnedClock(world), timing=Timing(probe_timeout=4.0))
         yield Cloud(environment, world, context, said, output(address, *network, stack=environment.stack), settings)
 
 

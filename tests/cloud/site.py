@@ -13,7 +13,7 @@ from stackhand.infrastructure.plan import Summary
 from tests.checkout import Checkout
 from tests.cloud.fake_rollout import ACCOUNT, REGION
 
-PACE = "poll=0.1,timeout=60,probes=2,probe_timeout=2"
+TIMING = "poll=0.1,timeout=60,probes=2,probe_timeout=2"
 
 
 class Site:
@@ -27,7 +27,7 @@ class Site:
 
     def __init__(self, checkout: Checkout, settings: dict[str, str], output: dict[str, Any]) -> None:
         self.checkout = checkout
-        self.settings = {**settings, "STACKHAND_PACE": PACE}
+        self.settings = {**settings, "STACKHAND_TIMING": TIMING}
         folder = checkout.path / "environments"
         folder.mkdir(parents=True, exist_ok=True)
         facts = {"stack": settings["STACK"], "region": REGION, "account_id": ACCOUNT}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release.context import Pace
+from stackhand.release.context import Timing
 from stackhand.release.manifest import Manifest, ReleasedService
 from stackhand.release.stages import acquire, submit, verification
 from tests.cloud.conftest import SERVICES, Cloud, Troubled
@@ -78,7 +78,7 @@ def test_a_release_that_is_left_between_two_orders_is_ordered_to_its_end(held: C
 @pytest.mark.parametrize("first", [True, False], ids=["the first", "the second"])
 def test_an_update_that_is_never_answered_is_come_back_to(held: Cloud, first: bool, accepted: bool) -> None:
     release(held, "first")
-    held.context.pace = Pace(timeout=20.0)
+    held.context.timing = Timing(timeout=20.0)
     lost: list[Refused] = [Lost()] if accepted else []
     held.world.errors["UpdateService"] = [] if first else [Accepted()]
     held.world.errors["UpdateService"] += [*lost, *[Refused("ServerException", status=500)] * 100]
@@ -87,7 +87,7 @@ def test_an_update_that_is_never_answered_is_come_back_to(held: Cloud, first: bo
     assert (failure.code, "--resume" in failure.next) == (ExitCode.STILL_ROLLING, True)
     name = "web" if first else "api"
     assert f"{name}:3 requested, but not confirmed by ECS" in failure.evidence
-    held.context.pace = Pace()
+    held.context.timing = Timing()
     resumed(held)
     assert running(held) == {"second"}
 
@@ -171,7 +171,7 @@ def test_a_release_that_was_left_on_its_way_back_is_not_ordered_again(held: Clou
 @pytest.mark.parametrize("verdict", ["superseded", "still_rolling"])
 def test_a_verdict_that_the_bucket_does_not_take_is_told_none_the_less(held: Cloud, verdict: str) -> None:
     release(held, "first")
-    held.context.pace = Pace(timeout=60.0)
+    held.context.timing = Timing(timeout=60.0)
     ordered = held.world.updates() + 2
     if verdict == "superseded":
         words = {"service": "shop-web", "taskDefinition": definitions(held)["web"], "forceNewDeployment": True}

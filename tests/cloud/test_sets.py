@@ -10,7 +10,7 @@ import pytest
 from stackhand.cli.failure import Exit, ExitCode, Failure
 from stackhand.project import environments
 from stackhand.release import status, target
-from stackhand.release.context import Pace
+from stackhand.release.context import Timing
 from stackhand.release.ecs import states
 from stackhand.release.manifest import Manifest, ReleasedService
 from stackhand.release.stages import prepare, rollback, submit, verification
@@ -98,9 +98,9 @@ def test_a_failed_rename_moves_nothing_back_and_names_what_is_left(held: Cloud) 
 def test_a_service_that_a_failed_release_added_returns_to_what_it_ran_before(held: Cloud) -> None:
     release(held, "first")
     before = add_worker(held)
-    held.context.pace = Pace(timeout=20.0, probe_timeout=4.0)
+    held.context.timing = Timing(timeout=20.0, probe_timeout=4.0)
     assert refused(held, "second", kind="hangs").code == ExitCode.STILL_ROLLING  # but the worker, which is new, runs
-    held.context.pace = Pace(probe_timeout=4.0)
+    held.context.timing = Timing(probe_timeout=4.0)
     failure = refused(held, "third", kind="fails", exit=1)
     assert failure.code == ExitCode.ROLLED_BACK
     assert primary(held, "worker") == before

@@ -10,7 +10,7 @@ import pytest
 
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import target
-from stackhand.release.context import Pace
+from stackhand.release.context import Timing
 from stackhand.release.manifest import KnownMigration, Manifest
 from stackhand.release.stages import acquire, migration, prepare, submit, verification
 from tests.cloud.conftest import BILL, SERVICES, Cloud
@@ -184,7 +184,7 @@ def test_a_release_that_somebody_else_replaces_is_left_to_them(held: Cloud) -> N
 
 def test_a_slow_release_is_no_failed_one_and_can_be_come_back_to(held: Cloud) -> None:
     release(held, "first")
-    held.context.pace = Pace(poll=2.0, timeout=60.0, probe_timeout=4.0)
+    held.context.timing = Timing(poll=2.0, timeout=60.0, probe_timeout=4.0)
     failure = refused(held, "second", after=100.0)
     assert failure.code == ExitCode.STILL_ROLLING
     assert "--resume" in failure.next
@@ -214,12 +214,12 @@ def test_a_busy_ecs_is_not_asked_sooner(held: Cloud) -> None:
     held.context.notify = lambda text: times.append(held.world.now) if "does not answer" in text else None
     held.world.after_updates(2, 0.0, lambda: held.world.fail("DescribeServices", "ThrottlingException", 12))
     release(held, "second")
-    assert [after - before for before, after in itertools.pairwise(times)] == [held.context.pace.poll] * 2
+    assert [after - before for before, after in itertools.pairwise(times)] == [held.context.timing.poll] * 2
 
 
 def test_a_task_that_hangs_is_never_called_deployed(held: Cloud) -> None:
     release(held, "first")
-    held.context.pace = Pace(poll=2.0, timeout=60.0, probe_timeout=4.0)
+    held.context.timing = Timing(poll=2.0, timeout=60.0, probe_timeout=4.0)
     assert refused(held, "second", kind="hangs").code == ExitCode.STILL_ROLLING
     assert running(held) == {"first"}
 
@@ -252,7 +252,7 @@ def test_a_write_that_ecs_throttles_is_repeated(held: Cloud, operation: str) -> 
 @pytest.mark.parametrize("times", [15, 1000])
 def test_a_throttled_way_back_is_repeated_and_then_left_rolling(held: Cloud, times: int) -> None:
     release(held, "first")
-    held.context.pace = Pace(timeout=60.0, probe_timeout=4.0)
+    held.context.timing = Timing(timeout=60.0, probe_timeout=4.0)
 
     def throttle(text: str) -> None:
         if text.startswith("rolling all services back"):
@@ -490,7 +490,7 @@ def test_what_runs_already_is_probed_as_often_without_waiting_for_anything_to_se
     release(held, "first", digests)
     told, began = len(held.said), held.clock.now()
     release(held, "first", digests)
-    assert sum("answers as first" in line for line in held.said[told:]) == Pace().probes - 1
+    assert sum("answers as first" in line for line in held.said[told:]) == Timing().probes - 1
     assert held.clock.now() - began < 0.5  # what it waits between two asks of a new release
 
 
@@ -530,13 +530,13 @@ def test_a_rollback_takes_no_notice_of_an_attempt_that_touched_no_service(held: 
 
 def test_an_interrupt_before_the_probe_leaves_a_release_that_one_comes_back_to(held: Cloud) -> None:
     release(held, "first")
-    held.context.pace = Pace(probes=50, probe_timeout=60.0)
+    held.context.timing = Timing(probes=50, probe_timeout=60.0)
     held.clock.interrupt_when = lambda: any("answers as second" in line for line in held.said)
     failure = refused(held, "second")
     assert (failure.code, "--resume" in failure.next) == (ExitCode.STILL_ROLLING, True)
     held.clock.interrupt_when = lambda: False
     held.clock.interrupted = False
-    held.context.pace = Pace()
+    held.context.timing = Timing()
     left = acquire.choose(held.context, "resume", "")
     assert left is not None
     found = submit.resume(held.context, left, held.context.releases.current())

@@ -74,7 +74,7 @@ def inv(site: Site, *words: str, check: bool = True) -> Said:
 
 def by_hand(site: Site) -> subprocess.Popen[str]:
     """Start the playbook itself, as CI does."""
-    given = {"stackhand_environment": "staging", "stackhand_pace": {"poll": 0.1}}
+    given = {"stackhand_environment": "staging", "stackhand_timing": {"poll": 0.1}}
     return subprocess.Popen(
         [sys.executable, "-m", "ansible.cli.playbook", "playbooks/deploy.yml", "--extra-vars", json.dumps(given)],
         cwd=site.checkout.path,

@@ -28,7 +28,7 @@ from tests import standin
 from tests.checkout import Said, clean_environment
 
 TERRAFORM = Path(__file__).with_name("terraform")
-PACE = "poll=0.5,timeout=240,probes=3,cap=5,probe_timeout=8"
+TIMING = "poll=0.5,timeout=240,probes=3,cap=5,probe_timeout=8"
 DEPLOY = ("deploy", "-e", environment.NAME, "--yes", "--max-severity", "any", "--allow-older")
 """Without questions; of the images that the tests push nobody knows the commit, so neither whether it is older."""
 SERVICES = ("api", "web")
@@ -263,7 +263,7 @@ def rehearsed(*, hurry: bool = True) -> Iterator[Cloud]:
     replay = folder / "terraform"
     replay.mkdir()
     settings = {"STACKHAND_TERRAFORM": str(TERRAFORM), "STACKHAND_TERRAFORM_STAND_IN": str(standin.program() or "")}
-    settings |= {"STACKHAND_PACE": PACE, "STACKHAND_TERRAFORM_REPLAY": str(replay)} if hurry else {}
+    settings |= {"STACKHAND_TIMING": TIMING, "STACKHAND_TERRAFORM_REPLAY": str(replay)} if hurry else {}
     shell = {**clean_environment(), **settings}
     try:
         code, lines = checkout.inv(["rehearse", "--keep", "--restore"], shell, lambda _: None)

@@ -14,7 +14,7 @@ from stackhand.system import roots
 from tests import standin
 from tests.engines import use
 from tests.projects.application import ME, application
-from tests.rehearsal.cloud import PACE, TERRAFORM
+from tests.rehearsal.cloud import TERRAFORM, TIMING
 
 pytestmark = [pytest.mark.compose, pytest.mark.slow, pytest.mark.timeout(900)]
 PASSWORDS = {
@@ -74,7 +74,7 @@ def test_an_application_is_released_twice_and_a_bad_release_of_it_is_rolled_back
         express.git(*ME, "commit", "--quiet", "--message", "Adopt Stackhand")
         settings = {roots.VARIABLE: str(express.root), "STACKHAND_TERRAFORM": str(TERRAFORM)}
         settings["STACKHAND_TERRAFORM_STAND_IN"] = str(standin.program() or "")
-        settings |= {"STACKHAND_PACE": f"{PACE},stay=4", "STACKHAND_TERRAFORM_REPLAY": str(tmp_path)}
+        settings |= {"STACKHAND_TIMING": f"{TIMING},stay=4", "STACKHAND_TERRAFORM_REPLAY": str(tmp_path)}
         said = express.run("stackhand", "rehearse", timeout=800, **settings).out
         assert express.changes() == []
         created = "".join(path.read_text() for path in (express.root / ".stackhand" / "rehearsal").rglob("*.log"))

@@ -32,7 +32,7 @@ FRIENDLY = {
     "TF_VAR_aws_endpoint": "http://127.0.0.1:4566",
     "SSH_AUTH_SOCK": "/agent",
     "GITHUB_ACTOR": "alice",
-    "STACKHAND_PACE": "poll=1",
+    "STACKHAND_TIMING": "poll=1",
     "LD_LIBRARY_PATH": "/opt/python/lib",
     "DYLD_FALLBACK_LIBRARY_PATH": "/opt/python/lib",
     "NIX_LD_LIBRARY_PATH": "/nix/store/lib",
@@ -58,7 +58,7 @@ REACHES = {
     "service": {"PATH", "HOME", "SSL_CERT_FILE"},
     "server": {"PATH"} | LOADER,
     "emulator": DOCKER,
-    "rehearsal": DOCKER | {"TF_CLI_CONFIG_FILE", "STACKHAND_PACE"},
+    "rehearsal": DOCKER | {"TF_CLI_CONFIG_FILE", "STACKHAND_TIMING"},
 }
 
 

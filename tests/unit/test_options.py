@@ -11,7 +11,7 @@ from ansible.plugins.loader import action_loader
 
 from stackhand.ansible.action import StepOptions, check_options, convert_options
 from stackhand.cli.failure import ExitCode, Failure
-from stackhand.release.context import Pace
+from stackhand.release.context import Timing
 from tests.checkout import ROOT, Checkout, clean_environment
 
 
@@ -21,7 +21,7 @@ class Sample(StepOptions):
     severity: Literal["any", "high"] = "high"
     dirty: bool = False
     wait: float = 0.0
-    pace: Pace = Pace()
+    timing: Timing = Timing()
 
 
 GIVEN = {"environment": "staging", "manifest": {"a": 1}}
@@ -36,7 +36,7 @@ GIVEN = {"environment": "staging", "manifest": {"a": 1}}
         ("wait", "1800", 1800.0),
         ("wait", 5, 5.0),
         ("severity", "any", "any"),
-        ("pace", {"poll": "0.1", "probes": 2.0}, Pace(poll=0.1, probes=2)),
+        ("timing", {"poll": "0.1", "probes": 2.0}, Timing(poll=0.1, probes=2)),
     ],
 )
 def test_an_option_has_its_declared_type_whatever_form_it_is_given_in(name: str, value: Any, becomes: Any) -> None:
@@ -51,8 +51,8 @@ def test_an_option_has_its_declared_type_whatever_form_it_is_given_in(name: str,
         ({"dirty": "maybe"}, "stackhand_dirty cannot be 'maybe'.", "it is true or false"),
         ({"severity": "hihg"}, "stackhand_severity cannot be 'hihg'.", "it is one of any, high"),
         ({"environment": 5}, "stackhand_environment cannot be 5.", "it is a text"),
-        ({"pace": {"pol": 1}}, "stackhand_pace cannot be {'pol': 1}.", "unknown field `pol`"),
-        ({"wiat": 1}, "The step sample has no option wiat.", "environment, manifest, severity, dirty, wait, pace"),
+        ({"timing": {"pol": 1}}, "stackhand_timing cannot be {'pol': 1}.", "unknown field `pol`"),
+        ({"wiat": 1}, "The step sample has no option wiat.", "environment, manifest, severity, dirty, wait, timing"),
     ],
 )
 def test_a_wrong_option_of_a_step_is_named(given: dict[str, Any], what: str, evidence: str) -> None:

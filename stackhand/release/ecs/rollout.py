@@ -82,11 +82,11 @@ class Rollout:
         self.targets = Targets(context.environment.client("elbv2"), target)
         self.clock, self.require = context.clock, context.require_lease
         self.notify, self.note = context.notify, context.note
-        self.poll, self.timeout = context.pace.poll, context.pace.timeout
+        self.poll, self.timeout = context.timing.poll, context.timing.timeout
         self.rolling: dict[str, Rolling] = {}
         self.services = {name: each.service for name, each in target.services.items()}
         self.networks = {each.service: each.network() for each in (ports or target).services.values()}
-        self.stays = {each.service: context.pace.stay for each in target.services.values() if not each.checked}
+        self.stays = {each.service: context.timing.stay for each in target.services.values() if not each.checked}
         self._reported: set[str] = set()
 
     def update(self, name: str, task_definition: str, *, force: bool = False) -> Rolling:

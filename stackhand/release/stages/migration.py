@@ -61,9 +61,9 @@ def migrate(context: Context, manifest: Manifest) -> dict[str, list[str]]:
             name,
             context.clock,
             lambda text, name=name: context.count(f"migration of {name}: {text}"),  # type: ignore[misc]
-            poll=min(context.pace.poll, 1.0),
-            timeout=timeout or context.pace.migration,
-            starts_within=context.pace.timeout,
+            poll=min(context.timing.poll, 1.0),
+            timeout=timeout or context.timing.migration,
+            starts_within=context.timing.timeout,
         )
         try:
             context.require_lease()

@@ -116,15 +116,15 @@ class ReleaseProbe:
 
 def probe_of(context: Context, manifest: Manifest) -> ReleaseProbe:
     """Return the probe that a release has to pass."""
-    pace = context.pace
+    timing = context.timing
     target = target_of(manifest)
     return ReleaseProbe(
         target.url.rstrip("/"),
         manifest.commit,
         target.questions(),
-        times=pace.probes,
-        cap=pace.cap,
-        timeout=pace.probe_timeout,
+        times=timing.probes,
+        cap=timing.cap,
+        timeout=timing.probe_timeout,
     )
 
 

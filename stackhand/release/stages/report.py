@@ -242,10 +242,11 @@ def unresolved(context: Context, manifest: Manifest, rolling: Mapping[str, Rolli
             next=f"./inv cloud.status -e {name} shows what runs; deploy again to replace it",
             code=ExitCode.SUPERSEDED,
         )
-    unkept = _judge(context, manifest, verdict, f"not done within {context.pace.timeout:g} s")
+    within = context.timing.timeout
+    unkept = _judge(context, manifest, verdict, f"not done within {within:g} s")
     events = [f"{each.name} event: {message}" for each in rolling.values() for message in each.events()[-5:]]
     return Failure(
-        f"{manifest.commit[:12]} is still rolling out to {name} after {context.pace.timeout:g} s, and has not failed.",
+        f"{manifest.commit[:12]} is still rolling out to {name} after {within:g} s, and has not failed.",
         evidence=[*lines, *events, *unkept],
         next=f"./inv deploy -e {name} --resume to continue, ./inv rollback -e {name} to roll back",
         code=ExitCode.STILL_ROLLING,

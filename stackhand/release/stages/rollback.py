@@ -161,7 +161,7 @@ def _return_service(context: Context, rollout: Rollout, name: str, wanted: str) 
     if primary and primary.task_definition == wanted and primary.rollout == COMPLETED:
         return
     if primary and primary.task_definition == wanted and primary.rollout == IN_PROGRESS:
-        request = DeploymentRequest(primary.id, wanted, returns=False, timeout=context.pace.timeout)
+        request = DeploymentRequest(primary.id, wanted, returns=False, timeout=context.timing.timeout)
         rollout.follow(name, request)
         return
     rollout.update(name, context.retry(lambda: task_definitions.active(context.ecs, wanted)))

@@ -118,7 +118,7 @@ def _accepted(context: Context, rollout: Rollout, name: str, part: ReleasedServi
 
 def _request(context: Context, part: ReleasedService) -> DeploymentRequest:
     return DeploymentRequest(
-        part.deployment, part.task_definition, tuple(part.before), returns=True, timeout=context.pace.timeout
+        part.deployment, part.task_definition, tuple(part.before), returns=True, timeout=context.timing.timeout
     )
 
 
