@@ -107,7 +107,8 @@ def _failed(subject: str, look: Callable[[], object]) -> list[CloudFinding]:
         look()
     except Failure as failure:
         remedy = failure.next.removesuffix(REPEAT).removeprefix("fix ").removeprefix(subject).strip(" ()")
-        return [CloudFinding("refused", subject, line, remedy) for line in failure.evidence or (failure.what,)]
+        what = failure.what.replace(f" in {subject}", "").removesuffix(".")
+        return [CloudFinding("refused", subject, line, remedy) for line in failure.evidence or (what,)]
     return []
 
 

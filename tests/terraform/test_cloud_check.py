@@ -257,3 +257,9 @@ def test_many_places_of_one_variable_are_one_line(tmp_path: Path) -> None:
         "services.job0.healthcheck, services.job1.healthcheck, services.job2.healthcheck and 2 more: "
     )
     assert services._empty(tmp_path, failure, written, {"RETRIES": "many"}) is failure
+
+
+def test_a_refusal_names_its_file_once(tmp_path: Path) -> None:
+    write(tmp_path, "services: {db: {image: postgres:16, x-aws: {}}}\n", TFVARS.format("shop", "111122223333", ""), "")
+    line = "✗ compose.yaml: No service runs on AWS: no web server and no worker has x-aws (fix: add x-aws: {} to one)\n"
+    assert line in check(tmp_path).out
