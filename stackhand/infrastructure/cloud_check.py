@@ -108,7 +108,8 @@ def _failed(subject: str, look: Callable[[], object]) -> list[CloudFinding]:
     except Failure as failure:
         remedy = failure.next.removesuffix(REPEAT).removeprefix("fix ").removeprefix(subject).strip(" ()")
         what = failure.what.replace(f" in {subject}", "").removesuffix(".")
-        return [CloudFinding("refused", subject, line, remedy) for line in failure.evidence or (what,)]
+        lines = [line.removeprefix(f"{subject}: ") for line in failure.evidence or (what,)]
+        return [CloudFinding("refused", subject, line, remedy) for line in lines]
     return []
 
 

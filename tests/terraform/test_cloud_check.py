@@ -263,3 +263,6 @@ def test_a_refusal_names_its_file_once(tmp_path: Path) -> None:
     write(tmp_path, "services: {db: {image: postgres:16, x-aws: {}}}\n", TFVARS.format("shop", "111122223333", ""), "")
     line = "✗ compose.yaml: No service runs on AWS: no web server and no worker has x-aws (fix: add x-aws: {} to one)\n"
     assert line in check(tmp_path).out
+    invalid = 'services: {web: {image: x, volumes: [":/media/"], x-aws: {}}}\n'
+    write(tmp_path, invalid, TFVARS.format("shop", "111122223333", ""), "")
+    assert "✗ compose.yaml: invalid spec: :/media/: empty section between colons" in check(tmp_path).out
