@@ -44,6 +44,6 @@ locals {
   account = data.aws_caller_identity.current.account_id
   zones   = slice(sort(data.aws_availability_zones.available.names), 0, var.zones)
 
-  # An emulator on this machine has an authority of its own for certificates, which its tasks trust: stackhand/rehearsal/encryption.py.
+  # An emulator on this machine has an authority of its own for certificates, which its tasks trust: stackhand/rehearsal/ministack/encryption.py.
   emulated = var.aws_endpoint != null
 }
