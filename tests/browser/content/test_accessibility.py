@@ -17,6 +17,13 @@ from tests.checkout import eventually
 pytestmark = pytest.mark.slow
 WIDTHS = (320, 768, 1440)
 DAY = 86_400.0
+COVERED = """() => [...document.querySelectorAll(".plot span")].filter((label) => {
+  const box = label.getBoundingClientRect();
+  const others = [label.parentElement.querySelector("svg"), ...label.closest("article").querySelectorAll(".axis > *")];
+  return box.width && others.map((each) => each.getBoundingClientRect()).some((other) =>
+    box.left < other.right && box.right > other.left && box.top < other.bottom - 1 && box.bottom > other.top + 1);
+}).length"""
+"""How many labels of a chart lie on its lines, or on the times above it."""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -45,6 +52,7 @@ def test_open_incident_is_accessible_at_every_width(page: Page, address: str, sc
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(COVERED) == 0
         keep(page, f"{scheme}-{width}")
     accessible(page)
     page.set_viewport_size({"width": WIDTHS[0], "height": 900})
