@@ -12,22 +12,20 @@ from stackhand.release.context import Context, EnvironmentState, find
 from stackhand.release.ecs.cluster import Cluster
 from stackhand.release.images import provenance, signature
 from stackhand.release.manifest import Manifest
-from stackhand.release.stages.migration import NEXT, Migration
+from stackhand.release.stages.migration import Migration
 from stackhand.release.target import short, target_of
 
 
 class JobRun(Migration):
     """The task of a job that somebody starts; no release depends on it."""
 
-    def _failure(self, what: str, evidence: list[str], code: ExitCode = ExitCode.FAILED, repair: str = "") -> Failure:
-        again = f"fix it, then ./inv run {self.name} -e {self.target.environment}"
-        interrupted = code is ExitCode.INTERRUPTED
-        return Failure(
-            f"The job {self.name} {what}.",
-            evidence=evidence,
-            next=repair if repair and repair != NEXT else again,
-            code=code if interrupted else ExitCode.FAILED,
-        )
+    unharmed = ""
+    failed = ExitCode.FAILED
+
+    @property
+    def again(self) -> str:
+        """How to repeat it, at the end of a sentence."""
+        return f"./inv run {self.name} -e {self.target.environment}"
 
 
 def run(name: str, *, environment: str) -> None:

@@ -137,3 +137,18 @@ def test_a_job_is_run_by_hand_as_it_was_released(
     started = [words for name, words in scheduled.world.calls if name == "RunTask"][-1]
     assert started["taskDefinition"] == first.scheduled["nightly"].task_definition
     assert started["overrides"] == {}
+
+
+@pytest.mark.parametrize("call", ["RunTask", "DescribeTasks"], ids=["started", "watched"])
+def test_a_job_that_cannot_be_run_by_hand_says_how_to_run_it_again(
+    scheduled: Cloud, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environments, "load", lambda _name: scheduled.environment)
+    release(scheduled, "first")
+    scheduled.world.fail(call, "ExpiredTokenException", 9)
+    with pytest.raises(
+        Failure, match=r"^The job nightly could not be started: |^The job nightly can no longer"
+    ) as found:
+        jobs.run("nightly", environment="staging")
+    assert "no service was changed" not in found.value.what
+    assert found.value.next.endswith(", then ./inv run nightly -e staging")

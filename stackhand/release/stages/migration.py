@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from stackhand.aws import waiting
 from stackhand.aws.diagnosis import Kind
@@ -23,7 +23,6 @@ from stackhand.release.manifest import Manifest
 from stackhand.release.target import ServiceTarget, Target, TaskTarget, short, target_of
 from stackhand.release.verdict import Verdict
 
-NEXT = "fix it, then deploy again"
 POLL = 1.0
 LOG_COMES_WITHIN = 5.0
 CAPACITY = 3
@@ -103,6 +102,15 @@ class Migration:
     started: bool = False
     show: Callable[[str], None] = lambda _: None
 
+    unharmed: ClassVar = "; no service was changed"
+    """What is told of the services besides, when it fails."""
+    failed: ClassVar = ExitCode.DEPLOY_FAILED
+
+    @property
+    def again(self) -> str:
+        """How to repeat it, at the end of a sentence."""
+        return "deploy again"
+
     @property
     def the_job(self) -> str:
         """What it is, at the begin of a sentence."""
@@ -136,7 +144,7 @@ class Migration:
         command = (service.migrate or []) if isinstance(service, ServiceTarget) else []  # a job runs its own
         token, started_by = "", started_by[:LONGEST_NAME]
         refused: Exception | None = None
-        code, reasons = ExitCode.DEPLOY_FAILED, [""]
+        code, reasons = self.failed, [""]
         deadline, refusals, delays = self.clock.now() + self.starts_within, 0, waiting.delays()
         while refusals < CAPACITY and self.clock.now() < deadline:
             if not self.started:  # one token as long as ECS may have started a task for it: there is never a second one
@@ -166,8 +174,8 @@ class Migration:
                 break
         unknown = self._end_unanswered(started_by) if self.started else []
         if not self.started and refused is not None and diagnose(refused).kind is not Kind.REFUSED:
-            what = f"{self.the_job} could not be started; no service was changed"
-            raise failure(what, refused) from refused
+            what = f"{self.the_job} could not be started{self.unharmed}"
+            raise failure(what, refused, repeat=self.again) from refused
         raise self._failure("could not be started", [*reasons, *unknown], code)
 
     def _end_unanswered(self, started_by: str) -> list[str]:
@@ -231,7 +239,7 @@ class Migration:
             message = f"was interrupted, and {self._stop(task, 'interrupted')}"
             return self._failure(message, [f"task {task}"], ExitCode.INTERRUPTED)
         message = f"can no longer be watched, and {self._stop(task, 'nobody can watch it')}"
-        meaning = failure("", error, repeat="deploy again")
+        meaning = failure("", error, repeat=self.again)
         return self._failure(message, [f"task {task}", meaning.what, *meaning.evidence], repair=meaning.next)
 
     def _stop(self, task: str, reason: str) -> str:
@@ -245,14 +253,12 @@ class Migration:
             return f"may continue ({message_of(error)}); {by_hand} stops it"
         return "was stopped"
 
-    def _failure(
-        self, what: str, evidence: list[str], code: ExitCode = ExitCode.DEPLOY_FAILED, repair: str = NEXT
-    ) -> Failure:
+    def _failure(self, what: str, evidence: list[str], code: ExitCode | None = None, repair: str = "") -> Failure:
         return Failure(
-            f"{self.the_job} {what}; no service was changed.",
+            f"{self.the_job} {what}{self.unharmed}.",
             evidence=evidence,
-            next=repair,
-            code=code,
+            next=repair or f"fix it, then {self.again}",
+            code=code or self.failed,
         )
 
 
