@@ -9,7 +9,7 @@ from stackhand.ansible.action import Result
 from stackhand.cli.reporter import StepReport
 from stackhand.release.action import OfRelease, ReleaseAction
 from stackhand.release.context import Context
-from stackhand.release.stages import submit
+from stackhand.release.stages import rollout
 
 
 class ActionModule(ReleaseAction):
@@ -29,7 +29,7 @@ class ActionModule(ReleaseAction):
     def release(self, context: Context, options: Options) -> Result:
         """Return the release, rolled out."""
         resumes = options.kind == "resume"
-        go_on = submit.resume if resumes else submit.roll
+        go_on = rollout.resume if resumes else rollout.roll
         manifest = go_on(context, options.manifest, context.releases.current())
         new = [name for name, each in manifest.services.items() if each.deployment or resumes]
         message = (

@@ -1,4 +1,4 @@
-"""The git repository that a project lies in, as far as what is generated depends on it."""
+"""The git repository around a project: its top folder and branch, its Compose files, and our lines in `.gitignore`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The containers that the engine has: of a Compose project, by name, or at a port.
+"""What the container engine has: the containers of a project, by name or at a port, and the sizes of volumes.
 
 What is asked again and again while a stack starts goes to the engine's own API at its local socket. A question costs
 1 ms there and 20 by the docker command, which knows everything else: contexts, other machines, TLS.

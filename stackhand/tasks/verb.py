@@ -1,4 +1,4 @@
-"""Invoke, without what it imports and we do without; its tasks print a failure and never a traceback."""
+"""`task`, the decorator of the verbs: a failure is a sentence or JSON, and no traceback; and a quicker import of Invoke."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.infrastructure.store import Store
 from stackhand.project import environments
 from stackhand.release import verbs
-from stackhand.release.stages import acquire, prepare, submit, verification
+from stackhand.release.stages import acquire, prepare, rollout, verification
 from tests.cloud.conftest import Cloud
 from tests.cloud.fake_refusals import Accepted, Refused
 from tests.cloud.test_stages import refused, release, running
@@ -34,7 +34,7 @@ def test_credentials_that_end_between_two_orders_leave_a_release_to_resume(
     assert "api is not updated yet" in failure.evidence
     left = acquire.choose(held.context, "resume", "")
     assert left is not None
-    found = submit.resume(held.context, left, held.context.releases.current())
+    found = rollout.resume(held.context, left, held.context.releases.current())
     verification.probe(held.context, found)
     verification.record(held.context, found)
     assert running(held) == {"second"}
@@ -61,7 +61,7 @@ def test_credentials_that_end_during_a_rollback_leave_it_rolling_and_rollback_fi
     assert any(line.endswith(", then ./inv rollback -e staging") for line in failure.evidence)
     good = acquire.choose(held.context, "rollback", "")
     assert good is not None
-    submit.roll(held.context, prepare.prepare_rollback(held.context, good), good)
+    rollout.roll(held.context, prepare.prepare_rollback(held.context, good), good)
     assert running(held) == {"first"}
 
 

@@ -9,7 +9,7 @@ import pytest
 from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release.context import Timing
 from stackhand.release.manifest import Manifest, ReleasedService
-from stackhand.release.stages import acquire, submit, verification
+from stackhand.release.stages import acquire, rollout, verification
 from tests.cloud.conftest import SERVICES, Cloud, Troubled
 from tests.cloud.fake_refusals import Accepted, Lost, Refused
 from tests.cloud.test_stages import refused, release, running
@@ -27,7 +27,7 @@ def resumed(cloud: Cloud) -> Manifest:
     cloud.world.errors.clear()
     left = acquire.choose(cloud.context, "resume", "")
     assert left is not None
-    found = submit.resume(cloud.context, left, cloud.context.releases.current())
+    found = rollout.resume(cloud.context, left, cloud.context.releases.current())
     verification.probe(cloud.context, found)
     return verification.record(cloud.context, found)[1]
 

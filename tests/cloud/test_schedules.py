@@ -11,7 +11,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.project import environments
 from stackhand.release import jobs, target
 from stackhand.release.manifest import Manifest
-from stackhand.release.stages import migration, preflight, prepare, submit, verification
+from stackhand.release.stages import migration, preflight, prepare, rollout, verification
 from tests.cloud.conftest import Cloud
 from tests.cloud.fake_ecs import definition
 from tests.cloud.fake_rollout import ACCOUNT, REGION, Outcome
@@ -58,7 +58,7 @@ def release(cloud: Cloud, commit: str, **outcome: Any) -> Manifest:
 
 def finish(cloud: Cloud, manifest: Manifest) -> Manifest:
     """Do what all playbooks of a release end with."""
-    manifest = submit.roll(cloud.context, manifest, cloud.context.releases.current())
+    manifest = rollout.roll(cloud.context, manifest, cloud.context.releases.current())
     verification.probe(cloud.context, manifest)
     return verification.record(cloud.context, verification.update_schedules(cloud.context, manifest))[1]
 

@@ -13,7 +13,7 @@ from stackhand.release import status, target
 from stackhand.release.context import Timing
 from stackhand.release.ecs import states
 from stackhand.release.manifest import Manifest, ReleasedService
-from stackhand.release.stages import prepare, rollback, submit, verification
+from stackhand.release.stages import prepare, rollback, rollout, verification
 from stackhand.release.stages.preflight import Preflight
 from tests.cloud.conftest import Cloud
 from tests.cloud.fake_ecs import definition
@@ -115,7 +115,7 @@ def test_a_rollback_names_the_service_that_stays_and_status_shows_it(
     first = release(held, "first")
     add_worker(held)
     release(held, "second")
-    back = submit.roll(held.context, prepare.prepare_rollback(held.context, first), held.context.releases.current())
+    back = rollout.roll(held.context, prepare.prepare_rollback(held.context, first), held.context.releases.current())
     verification.probe(held.context, back)
     report = verification.report(verification.record(held.context, back)[1], changed=True)
     assert running(held) == {"first"}
@@ -175,7 +175,7 @@ def test_a_service_that_is_scaled_to_0_is_refused_with_the_command_that_scales_i
     refusals = [
         lambda: Preflight(held.environment, target.parse(held.output), {}).run(),
         lambda: prepare.prepare_rollback(held.context, first),
-        lambda: submit.resume(held.context, second, first),
+        lambda: rollout.resume(held.context, second, first),
     ]
     for each in refusals:
         with pytest.raises(Failure) as found:

@@ -23,7 +23,7 @@ from stackhand.release import target
 from stackhand.release.images import provenance, signature
 from stackhand.release.images.signature import ANNOTATION, SignedImage
 from stackhand.release.manifest import Manifest
-from stackhand.release.stages import prepare, rollback, submit
+from stackhand.release.stages import prepare, rollback, rollout
 from tests.cloud.conftest import SERVICES, Cloud, _pushed
 from tests.cloud.test_stages import refused, release, running
 
@@ -215,7 +215,7 @@ def test_no_rollback_and_no_resumed_release_runs_what_is_not_signed(
         with pytest.raises(Failure):
             prepare.prepare_rollback(signed.context, good, unsigned=True)
     with pytest.raises(Failure, match="Images of 4f3a4f3a4f3a are not signed") as failure:
-        submit.resume(signed.context, good.but(verdict="still_rolling"), None)
+        rollout.resume(signed.context, good.but(verdict="still_rolling"), None)
     assert failure.value.next == "./inv rollback -e staging"
     assert signed.world.updates() == before
 

@@ -12,7 +12,7 @@ from stackhand.cli.failure import ExitCode, Failure
 from stackhand.release import target
 from stackhand.release.context import Timing
 from stackhand.release.manifest import KnownMigration, Manifest
-from stackhand.release.stages import acquire, migration, prepare, submit, verification
+from stackhand.release.stages import acquire, migration, prepare, rollout, verification
 from tests.cloud.conftest import BILL, SERVICES, Cloud
 from tests.cloud.fake_ecs import definition
 from tests.cloud.fake_refusals import Accepted, Lost, Refused
@@ -33,7 +33,7 @@ def release(
     manifest = prepare.prepare(context, target.parse(cloud.output), digests, commit, MIGRATIONS)
     manifest = manifest.but(migrations=manifest.migrations if migrations is None else migrations)
     migration.migrate(context, manifest)
-    manifest = submit.roll(context, manifest.but(migrated=True), context.releases.current())
+    manifest = rollout.roll(context, manifest.but(migrated=True), context.releases.current())
     verification.probe(context, manifest)
     return verification.record(context, manifest)[1]
 
@@ -190,7 +190,7 @@ def test_a_slow_release_is_no_failed_one_and_can_be_come_back_to(held: Cloud) ->
     assert "--resume" in failure.next
     left = next(held.context.releases.newest_first())
     assert (left.verdict, left.open) == ("still_rolling", True)
-    found = submit.resume(held.context, acquire.choose(held.context, "resume", ""), held.context.releases.current())
+    found = rollout.resume(held.context, acquire.choose(held.context, "resume", ""), held.context.releases.current())
     verification.probe(held.context, found)
     verification.record(held.context, found)
     assert running(held) == {"second"}
@@ -310,7 +310,7 @@ def test_an_order_that_ecs_refuses_takes_the_others_back(held: Cloud) -> None:
     manifest = prepare.prepare(context, target.parse(held.output), digests, "second", MIGRATIONS)
     held.world.errors["UpdateService"] = [Accepted(), Refused("InvalidParameterException", "no such role")]  # type: ignore[list-item]
     with pytest.raises(Failure) as found:
-        submit.roll(context, manifest.but(migrated=True), context.releases.current())
+        rollout.roll(context, manifest.but(migrated=True), context.releases.current())
     assert found.value.code == ExitCode.ROLLED_BACK
     assert any("no such role" in line for line in found.value.evidence)
     assert running(held) == {"first"}
@@ -499,7 +499,7 @@ def test_a_rollback_brings_the_last_good_release_back_and_is_one_itself(held: Cl
     release(held, "second")
     good = acquire.choose(held.context, "rollback", "")
     assert good == first
-    found = submit.roll(held.context, prepare.prepare_rollback(held.context, good), held.context.releases.current())
+    found = rollout.roll(held.context, prepare.prepare_rollback(held.context, good), held.context.releases.current())
     verification.probe(held.context, found)
     done = verification.record(held.context, found)[1]
     assert (done.kind, done.of, done.commit) == ("rollback", first.id, "first")
@@ -511,7 +511,7 @@ def test_a_rollback_after_a_rollback_goes_further_back_and_never_forward(held: C
     zeroth, first, second = (release(held, commit) for commit in ("zeroth", "first", "second"))
     for wanted in (first, zeroth):
         assert acquire.choose(held.context, "rollback", "") == wanted
-        back = submit.roll(
+        back = rollout.roll(
             held.context, prepare.prepare_rollback(held.context, wanted), held.context.releases.current()
         )
         verification.record(held.context, back)
@@ -539,7 +539,7 @@ def test_an_interrupt_before_the_probe_leaves_a_release_that_one_comes_back_to(h
     held.context.timing = Timing()
     left = acquire.choose(held.context, "resume", "")
     assert left is not None
-    found = submit.resume(held.context, left, held.context.releases.current())
+    found = rollout.resume(held.context, left, held.context.releases.current())
     verification.probe(held.context, found)
     assert verification.record(held.context, found)[1].commit == "second"
 
@@ -557,5 +557,5 @@ def test_a_rollback_revives_a_definition_that_somebody_retired(held: Cloud) -> N
     for part in first.services.values():
         held.world.definitions[part.task_definition]["status"] = "INACTIVE"
     found = prepare.prepare_rollback(held.context, first)
-    submit.roll(held.context, found, held.context.releases.current())
+    rollout.roll(held.context, found, held.context.releases.current())
     assert running(held) == {"first"}

@@ -13,7 +13,7 @@ from stackhand.cli import console
 from stackhand.infrastructure.services import references, tfvars
 from stackhand.infrastructure.services.references import Note
 from stackhand.project.compose import composekeys, resolution
-from stackhand.project.compose.composekeys import AWS, Level
+from stackhand.project.compose.composekeys import Level
 from stackhand.project.stack.model import Service, Stack
 from stackhand.project.stack.xaws import Capacity, Fargate, Job, Managed
 
@@ -66,9 +66,8 @@ def notes(stack: Stack) -> list[Note]:
 
 def refusals(name: str, entry: Mapping[str, Any]) -> Iterator[str]:
     """Yield what AWS cannot run at all, with its place."""
-    for key in entry:
-        support = AWS.get(key)
-        if support and support.level is Level.REFUSED:
+    for key, support in composekeys.differing("aws", entry):
+        if support.level is Level.REFUSED:
             yield f"services.{name}.{key}: {support.message}"
     if not entry.get("entrypoint"):  # with one of its own, the image's command is not run anyhow
         for key in ("entrypoint", "command"):

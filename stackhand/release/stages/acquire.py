@@ -19,7 +19,7 @@ from stackhand.release.context import Context
 from stackhand.release.images import registry, source
 from stackhand.release.images.source import Source
 from stackhand.release.manifest import Manifest
-from stackhand.release.stages import submit
+from stackhand.release.stages import rollout
 from stackhand.release.target import target_of
 from stackhand.release.verdict import Verdict
 
@@ -135,7 +135,7 @@ def choose(context: Context, kind: str, to: str) -> Manifest | None:
 
 def _open(context: Context) -> Manifest:
     newest = next(context.releases.newest_first(), None)
-    returns = newest is not None and bool(newest.verdict) and bool(submit.missing(newest, None))
+    returns = newest is not None and bool(newest.verdict) and bool(rollout.missing(newest, None))
     if newest is None or not newest.open or not newest.touched or returns:
         # One that was watched, and not ordered as a whole, had a service refused: it was left rolling back.
         state = "rolling back" if returns else newest.verdict or "untouched" if newest else ""
