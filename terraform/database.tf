@@ -100,9 +100,9 @@ resource "aws_db_instance" "main" {
 
 # RDS would create them itself and keep everything for ever.
 resource "aws_cloudwatch_log_group" "database" {
-  for_each = merge([for name in keys(local.databases) : { for log in ["postgresql", "upgrade"] : "${local.names.database[name]}/${log}" => name }]...)
+  for_each = merge([for name in keys(local.databases) : { for log in ["postgresql", "upgrade"] : "${name}/${log}" => "${local.names.database[name]}/${log}" }]...)
 
-  name              = "/aws/rds/instance/${each.key}"
+  name              = "/aws/rds/instance/${each.value}"
   retention_in_days = var.log_days
   kms_key_id        = aws_kms_key.main.arn
 }

@@ -73,7 +73,7 @@ def answers(lock: str) -> Answers | None:
     match = ANSWERS.search(lock)
     try:
         return msgspec.json.decode(match[1], type=Answers) if match else None
-    except msgspec.DecodeError:
+    except ValueError:
         return None
 
 

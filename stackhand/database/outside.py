@@ -161,7 +161,7 @@ def read(snapshot: Path) -> Outside | None:
     """Return what was written down beside a snapshot; nothing beside an old one, or one that was copied alone."""
     try:
         return msgspec.json.decode(beside(snapshot).read_bytes(), type=Outside)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, ValueError):
         return None
 
 

@@ -131,5 +131,5 @@ def event(line: str) -> TerraformEvent:
     """Return what a line tells; an event without a type where it is none."""
     try:
         return msgspec.json.decode(line, type=TerraformEvent)
-    except msgspec.DecodeError:
+    except ValueError:
         return TerraformEvent()

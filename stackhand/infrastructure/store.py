@@ -53,7 +53,7 @@ class Document:
         """
         try:
             return msgspec.json.decode(self.body, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except ValueError as error:
             raise Failure(
                 f"{self.address} has an unknown format.",
                 evidence=[str(error), "a newer version or another program may have written it"],

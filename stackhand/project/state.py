@@ -131,7 +131,7 @@ class State:
             raise ownership.refused(error) from error
         except OSError:
             return Memory()
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except ValueError as error:
             raise Failure(
                 f"{self.file} is not as Stackhand wrote it.",
                 evidence=[str(error)],

@@ -68,7 +68,7 @@ class Former:
         self.root, self.folder = root, root / ".stackhand"
         self.key = b""
         self.seen: list[Fingerprint] = []
-        with suppress(OSError, ValueError, msgspec.MsgspecError):
+        with suppress(OSError, ValueError):
             self.key = (self.folder / KEY).read_bytes()[:64]
             kept = msgspec.json.decode((self.folder / FILE).read_bytes(), type=FormerSecrets)
             self.seen = kept.seen if kept.key == self._digest("") else []

@@ -170,7 +170,7 @@ def remembered(folder: Path) -> Emulator | None:
     """Return the emulator last started in a folder, dead or alive; None when there was none."""
     try:
         return msgspec.json.decode(_file(folder).read_bytes(), type=Emulator)
-    except (OSError, ValueError, msgspec.MsgspecError):
+    except (OSError, ValueError):
         return None
 
 

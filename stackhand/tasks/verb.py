@@ -1,4 +1,4 @@
-"""`task`, the decorator of the verbs: a failure is a sentence or JSON, and no traceback; and a quicker import of Invoke."""
+"""`task`, the decorator of the verbs: a failure is a sentence or JSON, never a traceback; and a quicker Invoke."""
 
 from __future__ import annotations
 

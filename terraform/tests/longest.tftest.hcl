@@ -46,6 +46,10 @@ run "they_are_cut_and_stay_different" {
     error_message = "RDS and ElastiCache have no underscores in names"
   }
   assert {
+    condition     = aws_cloudwatch_log_group.database["recommendations_data/postgresql"].name == "/aws/rds/instance/acme-billing-preproductio-recommendations-data/postgresql"
+    error_message = "a log group is what it was to Terraform, or an apply would remove it with its lines"
+  }
+  assert {
     condition     = contains(keys(aws_ecs_service.main), "recommendations_of_them-api1") && aws_ecs_service.main["recommendations_of_them-api1"].name == "recommendations_of_them-api1"
     error_message = "ECS has them, and Service Connect too"
   }

@@ -23,6 +23,7 @@ from stackhand.local.engines.embedded.processes import Supervised
 from stackhand.local.engines.embedded.servers import Program
 from stackhand.local.engines.embedded.supervisor import Supervisor
 from stackhand.project.memory import HealthQuestion, Memory
+from stackhand.project.stack import loading
 from stackhand.project.state import State
 
 Says = Iterator[Supervised]
@@ -117,6 +118,22 @@ def test_a_service_that_is_being_stopped_is_started_again(
     assert engine._needs_start(program) is starts
     program.fingerprint = "changed"
     assert engine._needs_start(program)
+
+
+def test_a_restart_starts_again_what_supervisord_has_ended_for_its_own_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "services:\n" + "".join(f"  {name}: {{image: x, x-embedded: {{command: x}}}}\n" for name in ("a", "b", "c"))
+    (tmp_path / "compose.yaml").write_text(text, encoding="utf-8")
+    engine = EmbeddedEngine(State(tmp_path), loading.load(tmp_path, {}))
+    alive, asked = {"a", "b"}, list[list[str]]()
+    monkeypatch.setattr(processes, "runs", lambda _, name: name in alive)
+    monkeypatch.setattr(engine, "_stop", alive.difference_update)
+    monkeypatch.setattr(engine, "prepare", lambda _: alive.clear())
+    monkeypatch.setattr(engine, "_side_by_side", lambda names, _: asked.append(names) or ())
+    monkeypatch.setattr(engine, "_stay_up", lambda _: None)
+    list(engine.restart(["a"], 1.0))
+    assert asked == [["a", "b"]]  # c did not run before
 
 
 @pytest.mark.parametrize(("state", "again"), [("STOPPED", True), ("EXITED", False)], ids=["by order", "by itself"])

@@ -110,7 +110,8 @@ def watching(*answers: object) -> Iterator[Engine]:
             found = (left.pop(0) if len(left) > 1 else left[0]) if self.path == "/health/all" else "no such path"
             self.send_response(404 if isinstance(found, str) else 200)
             self.end_headers()
-            self.wfile.write(found.encode() if isinstance(found, str) else json.dumps(found).encode())
+            found = found.encode() if isinstance(found, str) else found
+            self.wfile.write(found if isinstance(found, bytes) else json.dumps(found).encode())
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -137,6 +138,12 @@ def test_up_waits_until_the_overall_health_passes() -> None:
         assert verification.passes(engine)
 
 
+def test_an_overall_health_with_a_number_that_is_none_still_counts() -> None:
+    observed = {**STARTING, "observedValue": float("nan")}
+    with watching(observed) as engine:
+        assert not verification.passes(engine)
+
+
 def test_an_overall_health_that_does_not_pass_in_time_names_the_component() -> None:
     with (
         watching(STARTING) as engine,
@@ -147,7 +154,16 @@ def test_an_overall_health_that_does_not_pass_in_time_names_the_component() -> N
 
 
 @pytest.mark.parametrize(
-    "answer", ["<h1>a page</h1>", '{"status": 404}', "[]", {"status": "pass"}, {"checks": None}], ids=str
+    "answer",
+    [
+        "<h1>a page</h1>",
+        '{"status": 404}',
+        "[]",
+        {"status": "pass"},
+        {"checks": None},
+        b'{"status":"\xe9","checks":{}}',
+    ],
+    ids=str,
 )
 def test_a_service_that_reports_no_overall_health_is_not_waited_for(answer: object) -> None:
     with watching(answer) as engine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import re
@@ -113,10 +114,11 @@ def _interrupts_to(child: subprocess.Popen[str]) -> Iterator[None]:
         KeyboardInterrupt: then; in a worker of Ansible nobody waits for it any more.
     """
     arrived: list[int] = []
+    turns = itertools.count()  # of two signals within each other, one is the first
 
     def pass_on(number: int, _frame: object) -> None:
         arrived.append(number)
-        if len(arrived) == 1 and child.poll() is None:
+        if next(turns) == 0 and child.poll() is None:
             child.send_signal(signal.SIGINT)
 
     with program.handling(pass_on):

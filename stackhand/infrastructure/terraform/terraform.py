@@ -70,7 +70,7 @@ class Terraform:
         """
         try:
             version = msgspec.json.decode(self._read("version", "-json"), type=Version).terraform_version
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             raise process.not_run(self._command(), f"it does not report its version: {error}") from error
         if tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST:
             raise Failure(
@@ -233,7 +233,7 @@ class Terraform:
         """
         try:
             return msgspec.json.decode(self._read(*args), type=kind)
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             raise Failure(
                 f"`terraform {args[0]}` does not print what is expected of it.",
                 evidence=[str(error)],

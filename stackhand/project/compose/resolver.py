@@ -167,7 +167,7 @@ def answer(root: Path, question: str, digest: str, ask: Callable[[], Any]) -> An
     Without a digest nothing is kept, nor an empty text, which is no answer.
     """
     path = State(root).directory / "resolved" / f"{question}.json"
-    with suppress(OSError, msgspec.DecodeError):
+    with suppress(OSError, ValueError):
         kept = msgspec.json.decode(_here[path] if path in _here else path.read_bytes(), type=KeptAnswer)
         if digest and kept.digest == digest and kept.answer is not None:
             return kept.answer

@@ -128,7 +128,7 @@ def recall(layers: str, reader: Path) -> Listed | None:
     if not layers or not ownership.is_closed(FOLDER):
         return None
     path = _file(layers, reader)
-    with suppress(OSError, msgspec.MsgspecError):
+    with suppress(OSError, ValueError):
         known = msgspec.json.decode(path.read_bytes(), type=Listed)
         os.utime(path)
         return known

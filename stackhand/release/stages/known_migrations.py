@@ -81,7 +81,7 @@ def _list(service: Service, folder: Path) -> list[KnownMigration] | None:
         return None
     reported = []
     for text in (done.stdout, done.stderr):
-        with suppress(msgspec.MsgspecError):
+        with suppress(ValueError):
             reported.append(msgspec.json.decode(text, type=_Listed))
     if error := next((each.error for each in reported if each.error), None):
         raise Failure("The migrations are invalid.", evidence=[error.what], next="./inv db.plan")

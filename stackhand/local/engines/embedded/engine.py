@@ -179,9 +179,12 @@ class EmbeddedEngine(ProgramAccess):
     def restart(self, names: Sequence[str], timeout: float) -> Iterator[Started]:
         """Restart services and their followers with the current settings, and yield each once it can be used."""
         wanted = {*names, *self.stack.followers(names)}
-        names = [name for name in self.services() if name in wanted]
-        self._stop(reversed(list(names)))
+        ran = {name for name in self.services() if processes.runs(self.state.run, name)}
+        self._stop(reversed([name for name in self.services() if name in wanted]))
         self.prepare(lambda _: None)
+        # supervisord ends whose own settings have changed, such as the place of launch.py after an upgrade
+        wanted |= {name for name in ran if not processes.runs(self.state.run, name)}
+        names = [name for name in self.services() if name in wanted]
         for name, server in self.servers().items():
             if name not in names:
                 with suppress(OSError):  # nobody answers: it does not run, or not at the current port

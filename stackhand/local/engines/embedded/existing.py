@@ -73,7 +73,7 @@ class ExistingPrograms(Engine):
                 programs[name] = msgspec.json.decode(text, type=Program)
             except PermissionError:
                 raise
-            except (OSError, msgspec.MsgspecError):
+            except (OSError, ValueError):
                 continue
         return programs
 

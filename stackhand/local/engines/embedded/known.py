@@ -49,7 +49,7 @@ def declared(stack: Stack, state: State) -> tuple[Stack, Chosen]:
     for name, service in services.items():
         if service.embedded and (missing := _missing(service)) is not None:
             port = before.get(name) or 0
-            if not port or port in used or not (_runs(state, name) or ports.is_free(port)):
+            if not port or port in used or not (processes.runs(state.run, name) or ports.is_free(port)):
                 port = next(each for each in _candidates(stack, name) if each not in used and ports.is_free(each))
             chosen[name] = port
             used.add(port)
@@ -96,11 +96,6 @@ def _missing(service: Service) -> Port | None:
             return Port(service.exposed, None)
         return Port(PORTS[engine], None) if engine else None
     return None if service.main_port.published else service.main_port
-
-
-def _runs(state: State, name: str) -> bool:
-    record = processes.read(state.run, name) if state.run.exists() else None
-    return bool(record and record.alive)
 
 
 def _candidates(stack: Stack, name: str) -> Iterator[int]:

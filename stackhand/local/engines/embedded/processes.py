@@ -36,7 +36,7 @@ class _Note(msgspec.Struct):
     """A record's file, as launch.py writes it."""
 
     pid: int
-    birth: str
+    birth: str | None
     fingerprint: str
     earlier: tuple[int, ...]
     record: str = ""
@@ -89,9 +89,15 @@ def read(run: Path, name: str) -> Record | None:
             return None
     except PermissionError:
         raise
-    except (OSError, ValueError, msgspec.MsgspecError):
+    except (OSError, ValueError):
         return None
-    return Record(name, note.pid, note.birth, note.fingerprint, note.earlier, owner)
+    return Record(name, note.pid, str(note.birth), note.fingerprint, note.earlier, owner)
+
+
+def runs(run: Path, name: str) -> bool:
+    """Whether the process of a service's record is alive."""
+    record = read(run, name) if run.exists() else None
+    return record is not None and record.alive
 
 
 def _of_another(path: Path, written: Path) -> bool:
