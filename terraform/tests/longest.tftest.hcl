@@ -62,3 +62,16 @@ run "they_are_cut_and_stay_different" {
     error_message = "IAM refuses a statement without a resource"
   }
 }
+
+run "two_databases_that_rds_would_call_the_same" {
+  command = plan
+
+  variables {
+    services = merge(
+      jsondecode(file("./tests/longest/services.json")).services,
+      { a_b = jsondecode(file("./tests/longest/services.json")).services["a-b"] },
+    )
+  }
+
+  expect_failures = [aws_ecs_cluster.main]
+}
